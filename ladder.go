@@ -1,5 +1,11 @@
 package daruma
 
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
 // Ladder is a policy: for each signal the rungs to climb, in order. It is
 // data; [Ladder.Next] interprets it. A signal without rungs of its own uses
 // Default. The zero Ladder means [DefaultLadder].
@@ -53,3 +59,161 @@ type Move struct {
 	Missing string    `json:"missing,omitempty"` // of a degrade: what the run goes on without
 	Text    string    `json:"text,omitempty"`    // what the model is told
 }
+
+// Check refuses a ladder that could climb for ever or hides rungs: every list
+// ends with abort, escalate or park and has none of them before its end; no
+// number is negative. The error, of KindInvalid, names signal and rung.
+func (l Ladder) Check() error {
+	if len(l.Default) > 0 {
+		if err := checkRungs("default", l.Default); err != nil {
+			return err
+		}
+	}
+	for _, t := range SignalTypes() {
+		if rungs, ok := l.Rungs[t]; ok {
+			if err := checkRungs(t.String(), rungs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkRungs(name string, rungs []Rung) error {
+	const op = "daruma.Ladder"
+	if len(rungs) == 0 {
+		return Fail(op, KindInvalid, "ladder for %s has no rungs; accepted: a list that ends with abort, escalate or park", name)
+	}
+	for i, r := range rungs {
+		last := i == len(rungs)-1
+		switch {
+		case r.Remedy >= remedyEnd:
+			return Fail(op, KindInvalid, "ladder for %s, rung %d: remedy %v is unknown", name, i, r.Remedy)
+		case last && !r.Remedy.Ends():
+			return Fail(op, KindInvalid, "ladder for %s ends with %s; accepted as its end: abort, escalate, park", name, r.Remedy)
+		case !last && r.Remedy.Ends():
+			return Fail(op, KindInvalid, "ladder for %s, rung %d: nothing can come after %s", name, i, r.Remedy)
+		case last && len(r.Causes) > 0:
+			return Fail(op, KindInvalid, "ladder for %s, rung %d: the end must hold for every cause", name, i)
+		case r.Max < 0 || r.First < 0 || r.Factor < 0 || r.Cap < 0:
+			return Fail(op, KindInvalid, "ladder for %s, rung %d (%s): max, first, factor and cap must not be negative", name, i, r.Remedy)
+		}
+	}
+	return nil
+}
+
+// Next returns the move for a fall: the first rung, from the bottom, that is
+// possible now, fits the cause and has not been taken Max times. The last rung
+// is taken whenever no other is; if even that is impossible, the move is Abort.
+//
+// Next is pure: the same history gives the same move, jitter included. For
+// every history it reaches an end after finitely many moves.
+func (l Ladder) Next(h History) Move {
+	rungs, ok := l.Rungs[h.Signal.Type]
+	if !ok {
+		rungs = l.Default
+	}
+	if len(rungs) == 0 {
+		d := DefaultLadder()
+		if rungs, ok = d.Rungs[h.Signal.Type]; !ok {
+			rungs = d.Default
+		}
+	}
+	move := Move{Signal: h.Signal.Type, Subject: h.Signal.Subject}
+	for i, r := range rungs {
+		taken := 0
+		for _, m := range h.Tried {
+			if m.Rung == i && m.Remedy == r.Remedy {
+				taken++
+			}
+		}
+		last := i == len(rungs)-1
+		if !last && (taken >= max(r.Max, 1) || !r.fits(h.Signal)) {
+			continue
+		}
+		if r.Remedy != Abort && !h.Can.Has(r.Remedy) {
+			continue
+		}
+		move.Remedy, move.Rung, move.Try = r.Remedy, i, taken+1
+		if r.Remedy == Retry {
+			move.Wait = r.wait(taken, h)
+		}
+		return move
+	}
+	move.Rung = -1
+	move.Try = 1
+	return move
+}
+
+// fits reports whether the rung is meant for signals like s.
+func (r Rung) fits(s Signal) bool {
+	if r.Remedy == Retry && s.RetryAfter > r.cap() {
+		return false
+	}
+	for _, c := range r.Causes {
+		if c == s.Cause {
+			return true
+		}
+	}
+	return len(r.Causes) == 0
+}
+
+func (r Rung) cap() Duration {
+	if r.Cap == 0 {
+		return Duration(30 * time.Second)
+	}
+	return r.Cap
+}
+
+// wait is exponential backoff with full jitter: a share, from the hash of the
+// seed, of first × factor^taken, on top of what the other side asked for; see
+// "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+func (r Rung) wait(taken int, h History) Duration {
+	first, factor := r.First, r.Factor
+	if first == 0 {
+		first = Duration(100 * time.Millisecond)
+	}
+	if factor == 0 {
+		factor = 2
+	}
+	ceiling := float64(first) * math.Pow(factor, float64(taken))
+	if limit := float64(r.cap()); ceiling > limit {
+		ceiling = limit
+	}
+	sum := DigestOf([]byte(h.Seed))
+	share := float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
+	wait := h.Signal.RetryAfter + Duration(share*ceiling)
+	return min(wait, max(r.cap(), h.Signal.RetryAfter)).whole()
+}
+
+// whole rounds up to milliseconds, the precision of durable timers.
+func (d Duration) whole() Duration {
+	const ms = Duration(time.Millisecond)
+	return (d + ms - 1) / ms * ms
+}
+
+// Without returns the ladder with every rung of the given remedies taken out,
+// to measure what a rung is worth. A list that loses its end gets Abort.
+func (l Ladder) Without(remedies ...Remedy) Ladder {
+	gone := Of(remedies...)
+	cut := func(rungs []Rung) []Rung {
+		kept := make([]Rung, 0, len(rungs))
+		for _, r := range rungs {
+			if !gone.Has(r.Remedy) {
+				kept = append(kept, r)
+			}
+		}
+		if len(kept) == 0 || !kept[len(kept)-1].Remedy.Ends() {
+			kept = append(kept, Rung{Remedy: Abort})
+		}
+		return kept
+	}
+	out := Ladder{Rungs: make(map[SignalType][]Rung, len(l.Rungs)), Default: cut(l.Default)}
+	for t, rungs := range l.Rungs {
+		out.Rungs[t] = cut(rungs)
+	}
+	return out
+}
+
+// IsZero reports whether the ladder is the zero one, which stands for the default.
+func (l Ladder) IsZero() bool { return len(l.Rungs) == 0 && len(l.Default) == 0 }

@@ -1,0 +1,355 @@
+package daruma
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Apply folds one event in. Events without a Seq (those of [Run.Next] before
+// they are stored) count as the next one, events without a Time as happening
+// at the time of the last.
+//
+// Errors: KindCorrupt for a payload that cannot be read or a Seq out of order,
+// KindConflict for an event that does not fit where the run stands: the run
+// was folded by another version, or a shell answered what was not asked. The
+// run must not be used after an error.
+func (r *Run) Apply(e Event) error {
+	const op = "daruma.Apply"
+	s := &r.s
+	if e.Seq != 0 && e.Seq != s.Head+1 {
+		return Fail(op, KindCorrupt, "run %s: event %d follows %d", r.id, e.Seq, s.Head)
+	}
+	if (s.Turn == 0) != (e.Kind == KindStarted) {
+		return Fail(op, KindConflict, "run %s: event %d is %s, which cannot come here", r.id, s.Head+1, e.Kind)
+	}
+	if s.End != nil && e.Kind != KindClaimed && e.Kind != KindReceived {
+		return Fail(op, KindConflict, "run %s: event %d is %s, but the run is finished", r.id, s.Head+1, e.Kind)
+	}
+	r.tick(e)
+	s.Head++
+	s.Tail += int64(len(e.Payload))
+	if e.Kind != KindClaimed {
+		s.Claims = 0
+	}
+	err := r.fold(e)
+	if err != nil {
+		kind := KindOf(err)
+		if kind == KindUnknown {
+			kind = KindCorrupt
+		}
+		return Fail(op, kind, "run %s: event %d (%s): %w", r.id, s.Head, e.Kind, err)
+	}
+	if s.Reply != nil && s.Judged == JudgeReply && !s.Closed && len(s.Calls) > 0 && r.allDone() && s.Judge >= 0 {
+		s.Judge = -r.number() // negative: the judgement of the results is outstanding
+	}
+	return nil
+}
+
+// tick moves the run's clock and counts the time in which it was active.
+func (r *Run) tick(e Event) {
+	s := &r.s
+	now := e.Time.UTC()
+	if now.Before(s.Now) { // a missing stamp, or a clock that was set back
+		now = s.Now
+	}
+	if !s.Now.IsZero() && e.Kind != KindClaimed && s.Park == nil && s.End == nil {
+		s.Active += Duration(now.Sub(s.Now))
+	}
+	s.Now = now
+}
+
+// fold decodes the payload and hands it to the part of the fold that knows it.
+func (r *Run) fold(e Event) error {
+	switch e.Kind {
+	case KindStarted:
+		return folded(e, r.applyStarted)
+	case KindClaimed:
+		r.applyClaimed()
+		return nil
+	case KindReplied:
+		return folded(e, r.applyReplied)
+	case KindModelFailed:
+		return folded(e, r.applyModelFailed)
+	case KindSignal:
+		return folded(e, r.applySignal)
+	case KindJudged:
+		return folded(e, r.applyJudged)
+	case KindMove:
+		return folded(e, r.applyMove)
+	case KindToolCalled:
+		return folded(e, r.applyToolCalled)
+	case KindToolReplied:
+		return folded(e, r.applyToolReplied)
+	case KindApproval:
+		return folded(e, r.applyApproval)
+	case KindTimer:
+		return folded(e, r.applyTimer)
+	case KindReceived:
+		return folded(e, r.applyReceived)
+	case KindParked:
+		return folded(e, func(p Parked) error {
+			r.s.Park, r.s.Asked = &p, nil
+			return nil
+		})
+	case KindTurnEnded:
+		return folded(e, r.applyTurnEnded)
+	case KindCheckpoint:
+		r.s.Tail, r.s.Base = 0, int64(len(e.Payload))
+		return nil
+	case KindFinished:
+		return folded(e, r.applyFinished)
+	}
+	return Fail("", KindConflict, "kind is unknown to this version")
+}
+
+func folded[T any](e Event, apply func(T) error) error {
+	var payload T
+	if err := json.Unmarshal(e.Payload, &payload); err != nil {
+		return err
+	}
+	return apply(payload)
+}
+
+func (r *Run) applyStarted(p Started) error {
+	if len(p.Models) == 0 {
+		return Fail("", KindInvalid, "agent %s has no model", p.Agent)
+	}
+	s := &r.s
+	p.Limits = p.Limits.Filled()
+	s.Start, s.Turn = p, 1
+	if p.Instructions != "" {
+		s.Messages = append(s.Messages, Message{Role: RoleSystem, Text: p.Instructions})
+	}
+	s.Messages = append(s.Messages, p.Input)
+	s.Model = modelStep{N: r.number(), Attempt: 1}
+	return nil
+}
+
+// applyClaimed is where a crash shows: what had an intent and no result may
+// have happened.
+func (r *Run) applyClaimed() {
+	r.s.Claims++
+	for i := range r.s.Calls {
+		if c := &r.s.Calls[i]; c.Phase == callIntent {
+			c.Phase = callDoubt
+			c.Result = &ToolReplied{Command: r.command(c.N), Call: i, Tool: c.Tool, Kind: KindDoubt,
+				Text: "the process ended while the call was in flight"}
+		}
+	}
+}
+
+func (r *Run) applyReplied(p Replied) error {
+	s := &r.s
+	if s.Reply != nil || p.Command != r.command(s.Model.N) {
+		return r.unasked(p.Command)
+	}
+	s.Steps++
+	s.Usage, s.Cost = s.Usage.Plus(p.Usage), s.Cost.Plus(p.Cost)
+	s.Reply, s.Judged, s.Closed = &p, "", false
+	s.Model.Failure, s.Model.Until = nil, time.Time{}
+	s.Judge = r.number()
+	s.Calls = make([]callStep, len(p.Message.Calls))
+	for i, c := range p.Message.Calls {
+		s.Calls[i] = callStep{ID: c.ID, Name: c.Name, Args: c.Arguments, Tool: c.Name, N: r.number(), Attempt: 1}
+	}
+	r.caught(SubjectModel)
+	return nil
+}
+
+func (r *Run) applyModelFailed(p ModelFailed) error {
+	s := &r.s
+	if s.Reply != nil || s.Model.Failure != nil || p.Command != r.command(s.Model.N) {
+		return r.unasked(p.Command)
+	}
+	s.Usage, s.Cost = s.Usage.Plus(p.Usage), s.Cost.Plus(p.Cost)
+	s.Model.Failure, s.Model.Until = &p, time.Time{}
+	return nil
+}
+
+func (r *Run) applySignal(p Signal) error {
+	r.s.Open = append(r.s.Open, p)
+	f := r.fallOf(p.Subject, p.Type)
+	if f == nil {
+		step, tool := r.stepOf(p.Subject)
+		if len(p.Evidence) > 0 {
+			step = p.Evidence[0]
+		}
+		r.s.Falls = append(r.s.Falls, Fall{Type: p.Type, Subject: p.Subject, Turn: r.s.Turn, Step: step, Tool: tool})
+		f = &r.s.Falls[len(r.s.Falls)-1]
+	}
+	f.Message, f.Last = p.Message, r.s.Turn
+	return nil
+}
+
+func (r *Run) applyJudged(p Judged) error {
+	s := &r.s
+	n := s.Judge
+	if n < 0 {
+		n = -n
+	}
+	if s.Reply == nil || p.Command != r.command(n) || p.Of != r.judging() {
+		return r.unasked(p.Command)
+	}
+	if p.Mark != "" {
+		s.Marks = append(s.Marks, p.Mark)
+		if extra := len(s.Marks) - MarkWindow; extra > 0 {
+			s.Marks = slices.Clone(s.Marks[extra:])
+		}
+	}
+	s.Judged = p.Of
+	return nil
+}
+
+// judging says which judgement is outstanding: "" for none.
+func (r *Run) judging() string {
+	switch {
+	case r.s.Reply == nil || r.s.Closed:
+		return ""
+	case r.s.Judged == "":
+		return JudgeReply
+	case r.s.Judged == JudgeReply && r.s.Judge < 0:
+		return JudgeResults
+	}
+	return ""
+}
+
+func (r *Run) applyToolCalled(p ToolCalled) error {
+	c, err := r.call(p.Call, p.Command)
+	if err != nil {
+		return err
+	}
+	if c.Phase != callProposed || p.Tool != c.Tool {
+		return r.unasked(p.Command)
+	}
+	c.Phase, c.Result = callIntent, nil
+	return nil
+}
+
+func (r *Run) applyToolReplied(p ToolReplied) error {
+	c, err := r.call(p.Call, p.Command)
+	if err != nil {
+		return err
+	}
+	verified := c.Phase == callVerifying
+	if c.Phase != callIntent && c.Phase != callProposed && !verified {
+		return r.unasked(p.Command)
+	}
+	c.Result = &p
+	switch {
+	case p.Outcome == Succeeded:
+		r.done(p.Call)
+		r.s.Failed = nil // something changed: what failed before may work now
+		r.caught(CallSubject(p.Call))
+	case p.Outcome == Absent && verified:
+		c.Phase, c.N, c.Result = callProposed, r.number(), nil
+		c.Attempt++
+	case p.Outcome == Doubtful || verified:
+		c.Phase = callDoubt
+	case p.Kind == KindNeedsApproval && !c.Approved:
+		c.Phase, c.Gate, c.Result, c.N = callProposed, true, nil, r.number()
+	default:
+		c.Phase = callFailed
+	}
+	return nil
+}
+
+// done ends a call with the result it has.
+func (r *Run) done(i int) {
+	r.s.Calls[i].Phase = callDone
+	r.s.Steps++
+}
+
+func (r *Run) applyApproval(p Approval) error {
+	if p.Call < 0 || p.Call >= len(r.s.Calls) {
+		return r.unasked(CommandID(p.ID))
+	}
+	r.s.Calls[p.Call].Phase = callGated
+	r.s.Approve = append(slices.Clone(r.s.Approve), p)
+	return nil
+}
+
+func (r *Run) applyTimer(p TimerFired) error {
+	s := &r.s
+	if s.Park != nil {
+		r.expire()
+		return nil
+	}
+	if s.Reply == nil && p.Command == r.command(s.Model.N) {
+		s.Model.N, s.Model.Until = r.number(), time.Time{}
+		return nil
+	}
+	for i := range s.Calls {
+		if c := &s.Calls[i]; c.Phase == callWaiting && p.Command == r.command(c.N) {
+			c.Phase, c.Until, c.N = callProposed, time.Time{}, r.number()
+			return nil
+		}
+	}
+	return nil // the wait was given up before its time came
+}
+
+// applyTurnEnded writes the turn into the conversation.
+func (r *Run) applyTurnEnded(p TurnEnded) error {
+	s := &r.s
+	if s.Reply == nil || p.Turn != s.Turn {
+		return Fail("", KindConflict, "turn %d cannot end here", p.Turn)
+	}
+	if m := s.Reply.Message; m.Text != "" || !m.Ref.IsZero() || len(m.Calls) > 0 {
+		s.Messages = append(s.Messages, m)
+	}
+	for i := range s.Calls {
+		c := &s.Calls[i]
+		s.Messages = append(s.Messages, c.message())
+		if c.Tool != c.Name && !c.Failed {
+			s.Notes = append(s.Notes, "Note from the runtime: "+c.Name+" did not work; "+c.Tool+" answered in its place.")
+		}
+	}
+	for _, text := range s.Notes {
+		s.Messages = append(s.Messages, Message{Role: RoleUser, Text: text, Note: true})
+	}
+	r.calm(false)
+	s.Turn++
+	s.N = 0
+	s.Reply, s.Calls, s.Notes, s.Open, s.Judged, s.Judge, s.Closed = nil, nil, nil, nil, "", 0, false
+	s.Model = modelStep{N: r.number(), Target: s.Model.Target, Attempt: 1}
+	return nil
+}
+
+// message is what the model is told about a call.
+func (c *callStep) message() Message {
+	m := Message{Role: RoleTool, CallID: c.ID, Error: c.Failed}
+	if c.Result != nil {
+		m.Text, m.Ref = c.Result.Text, c.Result.Ref
+	}
+	if c.Text != "" {
+		m.Text, m.Ref = c.Text, Digest{}
+	}
+	return m
+}
+
+func (r *Run) applyFinished(p Finished) error {
+	r.calm(p.State == Completed || p.State == Degraded)
+	r.s.End, r.s.Ending, r.s.Park, r.s.Asked, r.s.Approve, r.s.Open = &p, nil, nil, nil, nil, nil
+	return nil
+}
+
+// call returns the call that a result belongs to.
+func (r *Run) call(i int, id CommandID) (*callStep, error) {
+	if r.s.Reply == nil || i < 0 || i >= len(r.s.Calls) || id != r.command(r.s.Calls[i].N) {
+		return nil, r.unasked(id)
+	}
+	return &r.s.Calls[i], nil
+}
+
+func (r *Run) unasked(id CommandID) error {
+	return Fail("", KindConflict, "nothing in turn %d waits for %s", r.s.Turn, id)
+}
+
+func (r *Run) allDone() bool {
+	for i := range r.s.Calls {
+		if r.s.Calls[i].Phase != callDone {
+			return false
+		}
+	}
+	return true
+}

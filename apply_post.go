@@ -1,0 +1,244 @@
+package daruma
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// applyReceived folds a post in. A post that means nothing here (an unknown
+// topic, a payload that cannot be read, a decision whose hash is not the
+// approval's) is kept in the history and changes nothing: posts come from
+// outside, and must not be able to break a run.
+func (r *Run) applyReceived(p Post) error {
+	if r.s.End != nil {
+		return nil
+	}
+	switch p.Topic {
+	case TopicApproval:
+		var d Decision
+		if json.Unmarshal(p.Payload, &d) == nil {
+			r.decided(p, d)
+		}
+	case TopicAnswer:
+		var a Answer
+		if json.Unmarshal(p.Payload, &a) == nil {
+			r.answered(p, a)
+		}
+	case TopicCancel:
+		if r.s.Cancel == nil {
+			r.s.Cancel, r.s.Park, r.s.Asked = &p, nil, nil
+		}
+	case TopicPolicy:
+		var policy Policy
+		if json.Unmarshal(p.Payload, &policy) == nil {
+			r.changed(policy)
+		}
+	}
+	return nil
+}
+
+// decided settles the approval that key and hash name, once.
+func (r *Run) decided(p Post, d Decision) {
+	s := &r.s
+	i := slices.IndexFunc(s.Approve, func(a Approval) bool { return a.ID == p.Key && a.Hash == d.Hash })
+	if i < 0 {
+		return
+	}
+	r.settle(s.Approve[i], d.Approve, "rejected by "+string(p.By)+because(d.Reason))
+}
+
+// expire says no to every approval whose time is over.
+func (r *Run) expire() {
+	for _, a := range slices.Clone(r.s.Approve) {
+		if !a.Expires.After(r.s.Now) {
+			r.settle(a, false, "nobody decided before "+timeText(a.Expires))
+		}
+	}
+}
+
+func (r *Run) settle(a Approval, yes bool, why string) {
+	s := &r.s
+	s.Approve = slices.DeleteFunc(slices.Clone(s.Approve), func(b Approval) bool { return b.ID == a.ID })
+	if s.Park != nil && s.Park.Reason == ParkApproval {
+		s.Park = nil
+	}
+	if a.Call >= len(s.Calls) || s.Calls[a.Call].Phase != callGated {
+		return
+	}
+	c := &s.Calls[a.Call]
+	c.N = r.number()
+	if yes {
+		c.Phase, c.Approved = callProposed, true
+		return
+	}
+	c.Phase = callFailed
+	c.Result = &ToolReplied{Command: r.command(c.N), Call: a.Call, Tool: c.Tool, Outcome: Failed, Kind: KindDenied, Text: why}
+}
+
+// answered settles the question the run is parked with.
+func (r *Run) answered(p Post, a Answer) {
+	s := &r.s
+	if s.Park == nil || s.Park.Reason == ParkApproval || !slices.Contains(s.Park.Options, a.Choice) {
+		return
+	}
+	park := *s.Park
+	s.Park = nil
+	for i := range s.Falls {
+		if f := &s.Falls[i]; !f.Over && f.Subject == park.Subject && f.Type == park.Signal {
+			f.Over, f.Caught = true, a.Choice != AnswerAbort
+		}
+	}
+	if a.Choice == AnswerAbort {
+		s.Ending = &Finished{State: Dead, Signal: park.Signal, Text: "stopped by " + string(p.By) + because(a.Text)}
+		return
+	}
+	if i, ok := callOf(park.Subject); ok && i < len(s.Calls) {
+		r.answeredCall(i, a, p.By)
+		return
+	}
+	switch {
+	case a.Choice == AnswerSkip:
+		s.Missing = append(slices.Clone(s.Missing), park.Text)
+		s.Level = max(s.Level, Partial)
+		s.Ending = &Finished{State: Degraded, Signal: park.Signal}
+	case a.Choice == AnswerSay && s.Reply != nil:
+		r.close("Not executed: see the note that follows.")
+		s.Notes = append(slices.Clone(s.Notes), a.Text)
+	case a.Choice == AnswerSay:
+		s.Messages = append(s.Messages[:len(s.Messages):len(s.Messages)], Message{Role: RoleUser, Text: a.Text, Note: true})
+		r.afresh()
+	case s.Reply == nil:
+		r.afresh()
+	case park.Subject == SubjectReply: // retry: throw the reply away and ask again
+		s.Reply, s.Calls, s.Judged, s.Judge, s.Failed = nil, nil, "", 0, nil
+		s.Steps--
+		r.afresh()
+	}
+}
+
+// afresh asks the model again, with every target tried anew.
+func (r *Run) afresh() {
+	r.s.Model = modelStep{N: r.number(), Attempt: 1}
+}
+
+func (r *Run) answeredCall(i int, a Answer, by Actor) {
+	s := &r.s
+	c := &s.Calls[i]
+	switch a.Choice {
+	case AnswerHappened:
+		c.Text = a.Text
+		if c.Text == "" {
+			c.Text = "It was done; " + string(by) + " has checked."
+		}
+		r.done(i)
+	case AnswerSay:
+		c.Text = a.Text
+		r.done(i)
+	case AnswerSkip:
+		c.Failed, c.Text = true, "Not available: go on without it and say so."
+		s.Level = max(s.Level, Partial)
+		s.Missing = append(slices.Clone(s.Missing), c.Name+": skipped by "+string(by)+because(a.Text))
+		r.done(i)
+	default: // retry, absent
+		c.Phase, c.N, c.Attempt, c.Result = callProposed, r.number(), c.Attempt+1, nil
+	}
+}
+
+// changed applies a policy: a raised limit unparks what it parked.
+func (r *Run) changed(p Policy) {
+	s := &r.s
+	if p.Limits.Check() != nil || p.Ladder != nil && p.Ladder.Check() != nil {
+		return
+	}
+	s.Start.Limits = p.Limits.over(s.Start.Limits)
+	if p.Ladder != nil {
+		s.Start.Ladder = *p.Ladder
+	}
+	if s.Park != nil && s.Park.Limit != "" {
+		r.caught(s.Park.Subject)
+		s.Park = nil
+	}
+	s.Soft = nil
+}
+
+// over returns m with every non-zero field of l in its place.
+func (l Limits) over(m Limits) Limits {
+	set(&m.Steps, l.Steps)
+	set(&m.Time, l.Time)
+	set(&m.Tokens, l.Tokens)
+	set(&m.Money, l.Money)
+	set(&m.Soft, l.Soft)
+	set(&m.Reflections, l.Reflections)
+	set(&m.ReflectionsPerSignal, l.ReflectionsPerSignal)
+	set(&m.Parallel, l.Parallel)
+	set(&m.Claims, l.Claims)
+	set(&m.Approve, l.Approve)
+	set(&m.ApprovalTime, l.ApprovalTime)
+	set(&m.ModelTime, l.ModelTime)
+	return m
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if value != zero {
+		*field = value
+	}
+}
+
+// question is what a human is asked when the ladder escalates.
+func (r *Run) question(m Move) *Parked {
+	p := &Parked{Reason: ParkQuestion, Subject: m.Subject, Signal: m.Signal, Text: m.Why,
+		Options: []string{AnswerRetry, AnswerSay, AnswerSkip, AnswerAbort}}
+	if i, ok := callOf(m.Subject); ok && i < len(r.s.Calls) && r.s.Calls[i].Phase == callDoubt {
+		p.Options = []string{AnswerHappened, AnswerAbsent, AnswerSkip, AnswerAbort}
+	}
+	return p
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// restore begins a fold with a checkpoint.
+func (r *Run) restore(e Event) error {
+	const op = "daruma.Fold"
+	var c Checkpoint
+	if err := json.Unmarshal(e.Payload, &c); err != nil {
+		return Fail(op, KindCorrupt, "run %s: checkpoint %d: %w", r.id, e.Seq, err)
+	}
+	if c.Version != FoldVersion {
+		return Fail(op, KindConflict, "run %s: checkpoint %d is of fold version %d, this is %d", r.id, e.Seq, c.Version, FoldVersion)
+	}
+	if err := json.Unmarshal(c.State, &r.s); err != nil {
+		return Fail(op, KindCorrupt, "run %s: checkpoint %d: %w", r.id, e.Seq, err)
+	}
+	if r.s.Head+1 != e.Seq {
+		return Fail(op, KindCorrupt, "run %s: checkpoint %d holds the state after %d", r.id, e.Seq, r.s.Head)
+	}
+	if t := e.Time.UTC(); t.After(r.s.Now) {
+		r.s.Active += Duration(t.Sub(r.s.Now))
+		r.s.Now = t
+	}
+	r.s.Head, r.s.Tail, r.s.Base, r.s.Claims = e.Seq, 0, int64(len(e.Payload)), 0
+	return nil
+}
+
+// checkpoint returns the run's state as the payload of a run.checkpoint.
+func (r *Run) checkpoint() Checkpoint {
+	b, err := json.Marshal(r.s)
+	if err != nil {
+		panic("daruma: state does not encode: " + err.Error()) // every field is plain data
+	}
+	return Checkpoint{Version: FoldVersion, State: b}
+}
+
+// clone returns a run that can be folded on without touching r.
+func (r *Run) clone() *Run {
+	c := *r
+	c.s.Calls = slices.Clone(r.s.Calls)
+	c.s.Falls = slices.Clone(r.s.Falls)
+	return &c
+}

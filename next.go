@@ -1,0 +1,283 @@
+package daruma
+
+import (
+	"strconv"
+	"time"
+)
+
+// Next decides. It returns the events that must be committed now and every
+// command that is outstanding once they are: to be performed after the commit,
+// each ID once at a time. Asking again gives the same answer; after the events
+// have been applied it gives no events and the same commands. Next does not
+// change the run.
+func (r *Run) Next() ([]Event, []Command) {
+	var events []Event
+	for {
+		decided := r.decide()
+		if len(decided) == 0 {
+			return events, r.commands()
+		}
+		if events == nil {
+			r = r.clone()
+		}
+		for _, e := range decided {
+			if err := r.Apply(e); err != nil {
+				panic("daruma: a decision does not fold: " + err.Error())
+			}
+		}
+		events = append(events, decided...)
+	}
+}
+
+// decide returns the next events the run itself must add, none when everything
+// depends on the outside.
+func (r *Run) decide() []Event {
+	s := &r.s
+	switch {
+	case s.Turn == 0 || s.End != nil:
+		return nil
+	case s.Cancel != nil:
+		if r.inFlight() {
+			return nil
+		}
+		return r.finish(r.cancelled())
+	case s.Ending != nil:
+		if r.inFlight() {
+			return nil
+		}
+		return r.finish(*s.Ending)
+	case s.Park != nil:
+		return nil
+	case s.Claims >= s.Start.Limits.Claims:
+		return r.parkClaims()
+	}
+	if e := r.raise(); e != nil {
+		return e
+	}
+	if r.judging() == "" && len(s.Open) > 0 {
+		return r.climb()
+	}
+	switch {
+	case s.Reply == nil:
+		return r.decideModel()
+	case s.Judged == "" && !s.Closed:
+		return nil // the judgement of the reply is outstanding
+	case len(s.Calls) == 0 && !s.Closed:
+		return r.decideAnswer()
+	}
+	return r.decideCalls()
+}
+
+// decideModel checks the limits before a model call.
+func (r *Run) decideModel() []Event {
+	if !r.s.Model.Until.IsZero() || r.s.Model.Failure != nil {
+		return r.askIf(r.s.Model.Failure != nil)
+	}
+	if e := r.hardEdge(); e != nil {
+		return e
+	}
+	return r.softEdge()
+}
+
+// askIf parks with the question the ladder asked, if there is one and so.
+func (r *Run) askIf(so bool) []Event {
+	if !so || r.s.Asked == nil {
+		return nil
+	}
+	return []Event{NewEvent(KindParked, ActorCore, *r.s.Asked)}
+}
+
+// decideAnswer ends a run whose model asked for nothing more.
+func (r *Run) decideAnswer() []Event {
+	if r.s.Asked != nil {
+		return r.askIf(true)
+	}
+	m := r.s.Reply.Message
+	f := Finished{State: Completed, Answer: m.Text, Ref: m.Ref}
+	if len(r.s.Missing) > 0 {
+		f.State = Degraded
+	}
+	return r.finish(f)
+}
+
+// decideCalls moves the calls of a judged reply on.
+func (r *Run) decideCalls() []Event {
+	s := &r.s
+	if s.Asked != nil { // about the reply: nothing of it has begun
+		return r.askIf(true)
+	}
+	if r.allDone() {
+		if r.judging() == JudgeResults {
+			return nil
+		}
+		return r.endTurn()
+	}
+	var events []Event
+	room := r.room()
+	gated, moving := false, false
+	var asked *Parked
+	for i := range s.Calls {
+		c := &s.Calls[i]
+		switch c.Phase {
+		case callGated:
+			gated = true
+		case callAsked:
+			if asked == nil {
+				asked = c.Ask
+			}
+		case callWaiting, callIntent, callVerifying:
+			moving = true
+		case callProposed:
+			spec, known := r.spec(c.Tool)
+			switch {
+			case r.needsApproval(c, spec):
+				events = append(events, NewEvent(KindApproval, ActorCore, r.approval(i, spec)))
+			case room == 0:
+			case known && spec.Effect == Read:
+				room--
+				moving = true
+			default:
+				room--
+				events = append(events, NewEvent(KindToolCalled, ActorCore, ToolCalled{Command: r.command(c.N), Call: i,
+					Tool: c.Tool, Key: r.key(i), Effect: spec.Effect, Attempt: c.Attempt}))
+			}
+		}
+	}
+	switch {
+	case len(events) > 0 || moving:
+		return events
+	case asked != nil:
+		return []Event{NewEvent(KindParked, ActorCore, *asked)}
+	case gated:
+		return []Event{NewEvent(KindParked, ActorCore, Parked{Reason: ParkApproval, Text: r.approvalText()})}
+	}
+	return r.hardEdge()
+}
+
+// room is how many more calls of this turn may be started: the steps left and
+// the parallel limit, less what is in flight.
+func (r *Run) room() int {
+	s := &r.s
+	flying := 0
+	for i := range s.Calls {
+		switch s.Calls[i].Phase {
+		case callIntent, callVerifying, callWaiting, callDoubt, callFailed, callAsked:
+			flying++
+		}
+	}
+	return max(0, min(s.Start.Limits.Steps-s.Steps-flying, s.Start.Limits.Parallel-flying))
+}
+
+// inFlight reports whether a call with an effect is out. Model calls, reads and
+// verifications can be dropped at any time.
+func (r *Run) inFlight() bool {
+	for i := range r.s.Calls {
+		if r.s.Calls[i].Phase == callIntent {
+			return true
+		}
+	}
+	return false
+}
+
+// endTurn ends the turn, with a checkpoint where enough has happened since the
+// last one that all checkpoints together stay linear in the history.
+func (r *Run) endTurn() []Event {
+	const least = 4 << 10
+	e := NewEvent(KindTurnEnded, ActorCore, TurnEnded{Turn: r.s.Turn})
+	if r.s.Tail < max(least, r.s.Base) {
+		return []Event{e}
+	}
+	after := r.clone()
+	if err := after.Apply(e); err != nil {
+		panic("daruma: " + err.Error())
+	}
+	return []Event{e, NewEvent(KindCheckpoint, ActorCore, after.checkpoint())}
+}
+
+// commands lists what is outstanding.
+func (r *Run) commands() []Command {
+	s := &r.s
+	switch {
+	case s.Turn == 0 || s.End != nil:
+		return nil
+	case s.Park != nil:
+		if at := r.WakeAt(); !at.IsZero() {
+			return []Command{{ID: r.command(s.N + 1), Op: OpWait, Until: at}}
+		}
+		return nil
+	case s.Cancel != nil || s.Ending != nil:
+		return r.callCommands(true)
+	case s.Reply == nil:
+		if s.Model.Failure != nil {
+			return nil
+		}
+		c := Command{ID: r.command(s.Model.N), Op: OpCallModel, Target: r.target(), Timeout: r.timeout(s.Start.Limits.ModelTime)}
+		if !s.Model.Until.IsZero() {
+			c.Op, c.Until = OpWait, s.Model.Until
+		}
+		return []Command{c}
+	}
+	switch r.judging() {
+	case JudgeReply:
+		return []Command{{ID: r.command(s.Judge), Op: OpJudge, Of: JudgeReply}}
+	case JudgeResults:
+		return []Command{{ID: r.command(-s.Judge), Op: OpJudge, Of: JudgeResults}}
+	}
+	return r.callCommands(false)
+}
+
+// callCommands lists the commands of the turn's calls; flying only: those that
+// have an intent.
+func (r *Run) callCommands(flying bool) []Command {
+	var out []Command
+	room := r.room()
+	for i := range r.s.Calls {
+		c := &r.s.Calls[i]
+		spec, _ := r.spec(c.Tool)
+		cmd := Command{ID: r.command(c.N), Call: i, Tool: c.Tool, Args: c.Args, Key: r.key(i), Attempt: c.Attempt,
+			Approved: c.Approved, Timeout: r.timeout(spec.deadline())}
+		switch {
+		case c.Phase == callIntent:
+			cmd.Op = OpCallTool
+		case flying:
+			continue
+		case c.Phase == callProposed && spec.Effect == Read && spec.Name != "" && room > 0 && !r.needsApproval(c, spec):
+			cmd.Op = OpCallTool
+			room--
+		case c.Phase == callVerifying:
+			cmd.Op = OpVerify
+		case c.Phase == callWaiting:
+			cmd.Op, cmd.Until = OpWait, c.Until
+		default:
+			continue
+		}
+		out = append(out, cmd)
+	}
+	return out
+}
+
+// deadline is how long one attempt may take.
+func (t ToolSpec) deadline() Duration {
+	if t.Timeout == 0 {
+		return Duration(30 * time.Second)
+	}
+	return t.Timeout
+}
+
+// timeout bounds a command by what is left of the run's time.
+func (r *Run) timeout(own Duration) time.Duration {
+	left := r.s.Start.Limits.Time - r.s.Active
+	return time.Duration(max(min(own, left), Duration(time.Millisecond)))
+}
+
+// key is the idempotency key of a call: derived from tenant, run, step, tool
+// and canonical arguments, the same for every attempt and after every crash.
+func (r *Run) key(i int) string {
+	c := &r.s.Calls[i]
+	var b []byte
+	for _, part := range []string{strconv.Itoa(CanonicalVersion), string(r.tenant), string(r.id), strconv.Itoa(r.s.Turn),
+		strconv.Itoa(i), c.Tool, canonicalArgs(c.Args)} {
+		b = appendSized(b, part)
+	}
+	return "daruma-" + DigestOf(b).String()[:40]
+}

@@ -1,0 +1,154 @@
+package daruma
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// edge is one limit and how much of it is used.
+type edge struct {
+	reason string
+	used   float64
+	limit  float64
+	text   string // "8 of 10 steps"
+}
+
+func (r *Run) edges() []edge {
+	s, l := &r.s, r.s.Start.Limits
+	round := func(d Duration) time.Duration { return time.Duration(d).Round(time.Millisecond) }
+	all := []edge{
+		{ParkSteps, float64(s.Steps), float64(l.Steps), fmt.Sprintf("%d of %d steps", s.Steps, l.Steps)},
+		{ParkTime, float64(s.Active), float64(l.Time), fmt.Sprintf("%s of %s", round(s.Active), round(l.Time))},
+		{ParkTokens, float64(s.Usage.Total()), float64(l.Tokens), fmt.Sprintf("%d of %d tokens", s.Usage.Total(), l.Tokens)},
+	}
+	if l.Money > 0 {
+		all = append(all, edge{ParkMoney, float64(s.Cost), float64(l.Money), fmt.Sprintf("%s of %s", s.Cost, l.Money)})
+	}
+	return all
+}
+
+// hardEdge parks the run at a limit that is used up.
+func (r *Run) hardEdge() []Event {
+	for _, e := range r.edges() {
+		if e.used < e.limit {
+			continue
+		}
+		sig := Signal{Type: ResourceExhausted, Severity: Critical, Subject: SubjectRun, Detector: "limits/1",
+			Cause: CauseResource, Kind: KindExhausted, Path: e.reason, Message: "limit reached: " + e.text}
+		move := Move{Remedy: Park, Signal: sig.Type, Subject: sig.Subject, Try: 1, Why: sig.Message}
+		return []Event{
+			NewEvent(KindSignal, ActorCore, sig),
+			NewEvent(KindMove, ActorCore, move),
+			NewEvent(KindParked, ActorCore, Parked{Reason: e.reason, Text: sig.Message, Subject: SubjectRun,
+				Signal: sig.Type, Limit: e.text, Options: []string{AnswerSkip, AnswerAbort}}),
+		}
+	}
+	return nil
+}
+
+// softEdge tells the agent once per limit to wrap up.
+func (r *Run) softEdge() []Event {
+	soft := r.s.Start.Limits.Soft
+	if soft >= 1 {
+		return nil
+	}
+	for _, e := range r.edges() {
+		if e.used < soft*e.limit || r.s.Soft[e.reason] {
+			continue
+		}
+		sig := Signal{Type: ResourceExhausted, Severity: Warning, Recoverable: true, Subject: SubjectRun, Detector: "limits/1",
+			Cause: CauseResource, Path: e.reason, Message: "close to a limit: " + e.text}
+		move := Move{Remedy: WrapUp, Signal: sig.Type, Subject: sig.Subject, Try: 1}
+		r.complete(&move, sig)
+		return []Event{NewEvent(KindSignal, ActorCore, sig), NewEvent(KindMove, ActorCore, move)}
+	}
+	return nil
+}
+
+// parkClaims stops a run that seems to kill every process that takes it.
+func (r *Run) parkClaims() []Event {
+	text := fmt.Sprintf("claimed %d times without getting on: it seems to end the process that works on it", r.s.Claims)
+	sig := Signal{Type: MaxRetriesExceeded, Severity: Error, Subject: SubjectRun, Detector: "limits/1", Message: text}
+	return []Event{
+		NewEvent(KindSignal, ActorCore, sig),
+		NewEvent(KindMove, ActorCore, Move{Remedy: Park, Signal: sig.Type, Subject: SubjectRun, Try: 1, Why: text}),
+		NewEvent(KindParked, ActorCore, Parked{Reason: ParkClaims, Text: text, Subject: SubjectRun, Signal: sig.Type,
+			Options: []string{AnswerRetry, AnswerAbort}}),
+	}
+}
+
+// finish ends the run, with what is missing and how much of the service it got.
+func (r *Run) finish(f Finished) []Event {
+	s := &r.s
+	f.Level = s.Level
+	f.Missing = append(f.Missing, s.Missing...)
+	if f.State == Degraded && f.Answer == "" && f.Ref.IsZero() {
+		f.Answer, f.Level = r.partial()
+	}
+	if f.State == Degraded && f.Text == "" {
+		f.Text = "missing: " + strings.Join(f.Missing, "; ")
+	}
+	return []Event{NewEvent(KindFinished, ActorCore, f)}
+}
+
+// partial is the answer of a run that could not be finished: what was done,
+// and what is missing, in words nobody can take for a full answer.
+func (r *Run) partial() (string, Level) {
+	var b strings.Builder
+	b.WriteString("This answer is incomplete.")
+	level := Static
+	if last := r.lastText(); last != "" {
+		level = Partial
+		b.WriteString("\nSo far: " + last)
+	}
+	if done := r.doneCalls(); len(done) > 0 {
+		level = Partial
+		b.WriteString("\nDone: " + strings.Join(done, "; "))
+	}
+	b.WriteString("\nMissing: " + strings.Join(r.s.Missing, "; "))
+	return b.String(), level
+}
+
+// lastText returns the last thing the model said in words.
+func (r *Run) lastText() string {
+	for i := len(r.s.Messages) - 1; i >= 0; i-- {
+		if m := r.s.Messages[i]; m.Role == RoleAssistant && m.Text != "" {
+			return excerpt(m.Text, 500)
+		}
+	}
+	return ""
+}
+
+// doneCalls lists the calls that gave a result, with the beginning of it.
+func (r *Run) doneCalls() []string {
+	var done []string
+	names := map[string]string{}
+	for _, m := range r.s.Messages {
+		for _, c := range m.Calls {
+			names[c.ID] = c.Name
+		}
+		if m.Role == RoleTool && !m.Error {
+			done = append(done, names[m.CallID]+" → "+excerpt(m.Text, 160))
+		}
+	}
+	for i := range r.s.Calls {
+		if c := &r.s.Calls[i]; c.Phase == callDone && !c.Failed {
+			done = append(done, c.Name+" → "+excerpt(c.message().Text, 160))
+		}
+	}
+	return done
+}
+
+// cancelled ends a run because somebody asked, and names what is in doubt.
+func (r *Run) cancelled() Finished {
+	var reason Reason
+	folded(Event{Payload: r.s.Cancel.Payload}, func(p Reason) error { reason = p; return nil }) // without a reason: cancelled all the same
+	f := Finished{State: Cancelled, Text: "cancelled by " + string(r.s.Cancel.By) + because(reason.Text)}
+	for i := range r.s.Calls {
+		if c := &r.s.Calls[i]; c.Phase == callDoubt || c.Phase == callVerifying || c.Phase == callAsked && c.Result != nil && c.Result.Outcome == Doubtful {
+			f.Missing = append(f.Missing, fmt.Sprintf("%s: its outcome is unknown (key %s)", c.Tool, r.key(i)))
+		}
+	}
+	return f
+}

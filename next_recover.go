@@ -1,0 +1,246 @@
+package daruma
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// raise turns typed facts of the run into signals: a failed model call, a
+// failed or doubtful tool call, an action proposed again after it failed.
+func (r *Run) raise() []Event {
+	s := &r.s
+	var events []Event
+	add := func(sig Signal) {
+		sig.Severity, sig.Recoverable = sig.Type.Severity(), sig.Type.Recoverable()
+		sig.Message = excerpt(sig.Message, MaxSignalText)
+		if slices.ContainsFunc(s.Open, func(o Signal) bool { return o.Subject == sig.Subject }) {
+			return
+		}
+		events = append(events, NewEvent(KindSignal, ActorCore, sig))
+	}
+	if f := s.Model.Failure; f != nil && s.Asked == nil {
+		add(Signal{Type: modelSignal(f.Kind), Subject: SubjectModel, Detector: "model/1", Kind: f.Kind, Cause: f.Kind.Cause(),
+			RetryAfter: f.RetryAfter, Evidence: []string{f.Command.Step()}, Message: f.Target + ": " + f.Text})
+	}
+	for i := range s.Calls {
+		c := &s.Calls[i]
+		if c.Phase != callFailed && c.Phase != callDoubt {
+			continue
+		}
+		sig := Signal{Type: UnknownOutcome, Subject: CallSubject(i), Detector: "tool/1", Kind: c.Result.Kind, Cause: CauseUnknown,
+			Evidence: []string{c.Result.Command.Step()}, Message: c.Tool + ": " + c.Result.Text}
+		if c.Phase == callFailed {
+			sig.Type, sig.Cause = toolSignal(c.Result.Kind), c.Result.Kind.Cause()
+			sig.RetryAfter, sig.Path = c.Result.Retry, c.Result.Path
+		}
+		add(sig)
+	}
+	if s.Reply != nil && s.Judged == JudgeReply && !s.Closed && len(events) == 0 && len(s.Open) == 0 && s.Asked == nil {
+		for i := range s.Calls {
+			c := &s.Calls[i]
+			t, failed := s.Failed[action(c.Name, c.Args)]
+			if failed && c.Phase == callProposed && c.Attempt == 1 && len(c.Tried) == 0 && !c.Approved {
+				add(Signal{Type: t, Subject: SubjectReply, Detector: "again/1", Evidence: []string{r.step(c.N)}, Cause: CausePermanent,
+					Message: c.Name + " was proposed again with the arguments that failed"})
+			}
+		}
+	}
+	return events
+}
+
+// modelSignal says which signal a failed model call is.
+func modelSignal(k Kind) SignalType {
+	switch k {
+	case KindRateLimited:
+		return RateLimited
+	case KindTimeout:
+		return TimeoutSignal
+	case KindRefused:
+		return Refusal
+	case KindBroken:
+		return OutputTruncated
+	}
+	return ProviderUnavailable
+}
+
+// toolSignal says which signal a failed tool call is.
+func toolSignal(k Kind) SignalType {
+	switch k {
+	case KindRateLimited:
+		return RateLimited
+	case KindTimeout:
+		return TimeoutSignal
+	case KindDenied:
+		return PolicyDenied
+	case KindExhausted:
+		return ResourceExhausted
+	}
+	return ToolFailed
+}
+
+// climb makes the move for the worst open signal.
+func (r *Run) climb() []Event {
+	sig := slices.MaxFunc(r.s.Open, func(a, b Signal) int { return cmp.Compare(a.Severity, b.Severity) })
+	h := History{Signal: sig, Can: r.can(sig), Seed: r.s.Start.Nonce + r.step(r.s.N)}
+	fall := r.fallOf(sig.Subject, sig.Type)
+	if fall != nil {
+		h.Tried = fall.Moves
+	}
+	move := r.s.Start.Ladder.Next(h)
+	r.complete(&move, sig)
+	return []Event{NewEvent(KindMove, ActorCore, move)}
+}
+
+// can says which remedies are possible for a signal now.
+func (r *Run) can(sig Signal) RemedySet {
+	s := &r.s
+	can := Of(Abort, Escalate)
+	l := s.Start.Limits
+	total := 0
+	for _, n := range s.Thought {
+		total += n
+	}
+	think := total < l.Reflections && s.Thought[sig.Type] < l.ReflectionsPerSignal
+	other := r.otherModel() != ""
+	allow := func(remedy Remedy, if_ bool) {
+		if if_ {
+			can |= Of(remedy)
+		}
+	}
+	if i, ok := callOf(sig.Subject); ok && i < len(s.Calls) {
+		c := &s.Calls[i]
+		spec, _ := r.spec(c.Tool)
+		doubt := c.Phase == callDoubt
+		if doubt && spec.Effect == Unsafe && spec.OnDoubt == DoubtAbort {
+			return Of(Abort)
+		}
+		allow(Retry, !doubt && retryable(sig.Kind) || doubt && (spec.Effect.Repeatable() || spec.OnDoubt == DoubtRetry))
+		allow(Verify, doubt && spec.Verify && spec.OnDoubt == DoubtVerify)
+		allow(SwitchTool, !doubt && sig.Kind != KindDenied && r.alternative(c, spec) != "")
+		allow(Reflect, !doubt && think)
+		allow(Degrade, !doubt)
+		return can
+	}
+	switch sig.Subject {
+	case SubjectModel:
+		allow(Retry, retryable(sig.Kind))
+		allow(SwitchModel, other && sig.Kind != KindInvalid)
+		allow(Degrade, true)
+	case SubjectReply:
+		allow(Retry, true)
+		allow(Reflect, think)
+		allow(SwitchModel, other)
+		allow(Degrade, true)
+	default:
+		allow(Reflect, think)
+		allow(SwitchModel, other)
+		allow(WrapUp, sig.Type == ResourceExhausted && sig.Severity == Warning)
+		allow(Park, sig.Severity == Critical || sig.Type == MaxRetriesExceeded)
+		allow(Degrade, s.Reply != nil)
+	}
+	return can
+}
+
+// retryable reports whether the same request could fare better.
+func retryable(k Kind) bool {
+	switch k.Cause() {
+	case CausePermanent, CauseConfiguration:
+		return false
+	}
+	return true
+}
+
+// otherModel returns the next target not tried in this turn, "" for none.
+func (r *Run) otherModel() string {
+	for i, name := range r.s.Start.Models {
+		if i != r.s.Model.Target && !slices.Contains(r.s.Model.Tried, i) {
+			return name
+		}
+	}
+	return ""
+}
+
+// alternative returns the best tool that may stand in for a failed one, ""
+// for none: named as an alternative or of the same capability, untried, and
+// reading only, unless a policy lets a writing tool replace this one.
+func (r *Run) alternative(c *callStep, spec ToolSpec) string {
+	names := slices.Clone(spec.Alternatives)
+	if spec.Capability != "" {
+		for _, t := range r.s.Start.Tools {
+			if t.Capability == spec.Capability && !slices.Contains(names, t.Name) {
+				names = append(names, t.Name)
+			}
+		}
+	}
+	for _, name := range names {
+		other, known := r.spec(name)
+		reads := spec.Effect == Read && other.Effect == Read
+		if known && name != c.Tool && !slices.Contains(c.Tried, name) && (reads || spec.ReplaceWrite) {
+			return name
+		}
+	}
+	return ""
+}
+
+// complete fills in what the ladder does not know: targets and texts.
+func (r *Run) complete(m *Move, sig Signal) {
+	s := &r.s
+	what := sig.Message
+	m.Why = fmt.Sprintf("%s: %s", sig.Type, what)
+	i, isCall := callOf(sig.Subject)
+	switch m.Remedy {
+	case SwitchModel:
+		m.Target = r.otherModel()
+	case SwitchTool:
+		spec, _ := r.spec(s.Calls[i].Tool)
+		m.Target = r.alternative(&s.Calls[i], spec)
+	case Reflect:
+		m.Text = r.reflection(sig)
+	case WrapUp:
+		m.Target, m.Text = sig.Path, "Note from the runtime: "+what+". Finish now: give your final answer with what you have, and say what is missing."
+	case Degrade:
+		m.Missing = excerpt(what, 300)
+		if isCall {
+			m.Missing = s.Calls[i].Name + ": " + strings.TrimPrefix(excerpt(what, 300), s.Calls[i].Tool+": ")
+			m.Text = "Not available (" + sig.Type.String() + "). Go on without it, do not try it again, and say in your answer what is missing."
+			if sig.Type == PolicyDenied {
+				m.Text = "Denied: " + strings.TrimPrefix(excerpt(what, 300), s.Calls[i].Tool+": ") + ". It was not done. Go on without it and say so in your answer."
+			}
+		}
+	}
+}
+
+// needsApproval reports whether a human must say yes to a call first.
+func (r *Run) needsApproval(c *callStep, spec ToolSpec) bool {
+	return !c.Approved && (c.Gate || spec.Approve || spec.Danger() >= r.s.Start.Limits.Approve)
+}
+
+// approval mints the question about a call, bound to exactly what it would do.
+func (r *Run) approval(i int, spec ToolSpec) Approval {
+	c := &r.s.Calls[i]
+	a := Approval{Run: r.id, Call: i, Tool: c.Tool, Args: canonicalArgs(c.Args), Risk: spec.Danger(),
+		Expires: r.after(r.s.Start.Limits.ApprovalTime)}
+	suffix := string(r.id)
+	if len(suffix) > 6 {
+		suffix = suffix[len(suffix)-6:]
+	}
+	a.ID = fmt.Sprintf("%s.%d.%d", suffix, r.s.Turn, c.N)
+	a.Why = fmt.Sprintf("risk %s, effect %s", a.Risk, spec.Effect)
+	var b []byte
+	for _, part := range []string{strconv.Itoa(CanonicalVersion), string(r.tenant), string(r.id), r.step(c.N), a.Tool, a.Args} {
+		b = appendSized(b, part)
+	}
+	a.Hash = DigestOf(b)
+	return a
+}
+
+func (r *Run) approvalText() string {
+	var parts []string
+	for _, a := range r.s.Approve {
+		parts = append(parts, fmt.Sprintf("%s(%s) [%s]", a.Tool, excerpt(a.Args, 120), a.ID))
+	}
+	return "needs approval: " + strings.Join(parts, "; ")
+}
