@@ -1,0 +1,11 @@
+// Package darumatest holds what tests of Daruma and of its users share. Only
+// tests import it.
+//
+// [Memory] is a journal in memory, with a [Memory.Crash] that stands for a
+// kill:
+//
+//	journal := darumatest.NewMemory()
+//	shell, err := agent.New(agent.Options{Journal: journal, Agents: agents, Models: models})
+//	// … start a run, then:
+//	journal = journal.Crash() // the shell finds its journal down
+package darumatest
