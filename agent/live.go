@@ -1,0 +1,309 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+// live is a run in memory.
+type live struct {
+	run    *daruma.Run
+	id     daruma.RunID
+	tenant daruma.Tenant
+	epoch  int64
+	agent  *profile // nil: not an agent of this shell
+
+	head    int64            // the last Seq known to be durable
+	last    time.Time        // of the newest event
+	want    []daruma.Command // what Next asked for last
+	tasks   []*task          // handed out, or waiting for a worker
+	results []*done          // not yet folded in
+	posts   []daruma.Post    // not yet folded in
+	folding []daruma.PostID  // in the Tx in flight
+	open    []string         // approvals that are open in the journal
+	texts   map[daruma.Digest]string
+	flight  *flight   // not yet acknowledged
+	again   *flight   // to be committed again
+	alarm   time.Time // the earliest timer set
+	dirty   bool
+	gone    bool // not in memory any more
+}
+
+// task is a command handed out.
+type task struct {
+	live      *live
+	agent     *profile
+	cmd       daruma.Command
+	limits    daruma.Limits
+	messages  []daruma.Message // of a model call
+	withheld  []string         // of a model call
+	load      []daruma.Digest  // of a judgement: texts it needs
+	started   bool
+	cancelled bool // its result is not wanted any more
+}
+
+// maxDecisions bounds how often a run may be asked what to do within one step;
+// a run that wants more has a fold that goes in circles.
+const maxDecisions = 1000
+
+// draft is what becomes the next Tx of a run.
+type draft struct {
+	events []daruma.Event
+	blobs  []daruma.Blob
+	folded []daruma.PostID
+}
+
+// advance folds in what happened to the run, asks it what to do, and sends off
+// the Tx. Where nothing has to be made durable it hands out the commands.
+func (m *machine) advance(r *live) {
+	if r.gone || r.flight != nil {
+		return
+	}
+	if r.again != nil {
+		m.send(r, r.again)
+		r.again = nil
+		return
+	}
+	d := draft{}
+	if err := m.fold(r, &d); err != nil {
+		m.quarantine(r, err)
+		return
+	}
+	release := len(r.tasks) == 0 && len(r.results) == 0 && (m.draining || len(r.posts) == 0 && m.restful(r))
+	if len(d.events) == 0 && !release {
+		m.launch(r)
+		return
+	}
+	m.send(r, r.flightOf(&d, release))
+}
+
+// restful reports whether the run has nothing to do for a good while.
+func (m *machine) restful(r *live) bool {
+	if r.agent == nil || !r.run.Idle() {
+		return false
+	}
+	if r.run.State().Finished() {
+		return true
+	}
+	at := r.run.WakeAt()
+	return at.IsZero() || at.Sub(m.now) >= shortWait
+}
+
+// fold applies results and posts, then decides until only commands for the
+// world outside are left. A panic below is the run's failure, not the shell's.
+func (m *machine) fold(r *live, d *draft) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = daruma.Fail("agent.fold", daruma.KindInternal, "panic: %v", p)
+		}
+	}()
+	for _, done := range r.results {
+		if err := m.foldResult(r, d, done); err != nil {
+			return err
+		}
+	}
+	clear(r.results)
+	r.results = r.results[:0]
+	if m.draining || r.agent == nil {
+		return nil
+	}
+	for i := range r.posts {
+		if err := m.foldPost(r, d, &r.posts[i]); err != nil {
+			return err
+		}
+	}
+	clear(r.posts)
+	r.posts = r.posts[:0]
+	return m.decide(r, d)
+}
+
+func (m *machine) foldResult(r *live, d *draft, done *done) error {
+	if done.poisoned != nil {
+		return done.poisoned
+	}
+	for digest, text := range done.texts {
+		r.keep(digest, text)
+	}
+	id := done.task.cmd.ID
+	if !slices.ContainsFunc(r.want, func(c daruma.Command) bool { return c.ID == id }) {
+		return nil
+	}
+	for _, b := range done.blobs {
+		r.keep(b.Digest, string(b.Bytes))
+	}
+	d.blobs = append(d.blobs, done.blobs...)
+	return m.apply(r, d, done.events...)
+}
+
+// keep remembers a large text until the turn is over, for the judges.
+func (r *live) keep(digest daruma.Digest, text string) {
+	if r.texts == nil {
+		r.texts = map[daruma.Digest]string{}
+	}
+	r.texts[digest] = text
+}
+
+func (m *machine) foldPost(r *live, d *draft, p *daruma.Post) error {
+	d.folded = append(d.folded, daruma.PostID{Topic: p.Topic, Key: p.Key})
+	if len(p.Payload) > 0 && !json.Valid(p.Payload) {
+		p.Payload = nil // nobody can have meant it; the core ignores what it cannot read
+	}
+	return m.apply(r, d, daruma.NewEvent(daruma.KindReceived, p.By, p))
+}
+
+// decide asks the run what to do until nothing is left that can be done in
+// memory: judging, and timers that are due.
+func (m *machine) decide(r *live, d *draft) error {
+	for range maxDecisions {
+		events, commands := r.run.Next()
+		if err := m.apply(r, d, events...); err != nil {
+			return err
+		}
+		r.want = commands
+		again := false
+		for i := range commands {
+			c := &commands[i]
+			switch {
+			case c.Op == daruma.OpJudge:
+				found, missing := r.judge(c)
+				if len(missing) > 0 {
+					continue // its texts are loaded first
+				}
+				if err := m.apply(r, d, found...); err != nil {
+					return err
+				}
+				again = true
+			case c.Op == daruma.OpWait && !c.Until.IsZero() && !c.Until.After(m.now):
+				if err := m.apply(r, d, daruma.NewEvent(daruma.KindTimer, daruma.ActorShell, daruma.TimerFired{Command: c.ID})); err != nil {
+					return err
+				}
+				again = true
+			}
+			if again {
+				break // what else was asked may have changed
+			}
+		}
+		if !again {
+			return nil
+		}
+	}
+	return daruma.Fail("agent.decide", daruma.KindInternal, "the run asked for %d decisions without an end", maxDecisions)
+}
+
+// apply stamps events, folds them and adds them to the draft. No event is
+// older than the one before it.
+func (m *machine) apply(r *live, d *draft, events ...daruma.Event) error {
+	if m.now.After(r.last) {
+		r.last = m.now
+	}
+	for _, e := range events {
+		e.Time = r.last
+		e.Seq = r.run.Head() + 1
+		if err := r.run.Apply(e); err != nil {
+			return err
+		}
+		if e.Kind == daruma.KindTurnEnded {
+			r.texts = nil
+		}
+		d.events = append(d.events, e)
+	}
+	return nil
+}
+
+// flightOf builds the Tx.
+func (r *live) flightOf(d *draft, release bool) *flight {
+	tx := daruma.Tx{
+		Tenant: r.tenant, Run: r.id, Head: r.head, Epoch: r.epoch,
+		Events: d.events, Blobs: d.blobs, Folded: d.folded, Release: release,
+		State: r.run.State(), WakeAt: r.run.WakeAt(), Note: r.run.Note(),
+	}
+	r.folding = append(r.folding[:0], d.folded...)
+	open := r.run.Approvals()
+	if len(open) > 0 || len(r.open) > 0 {
+		for _, a := range open {
+			if !slices.Contains(r.open, a.ID) {
+				tx.Approvals = append(tx.Approvals, a)
+			}
+		}
+		for _, id := range r.open {
+			if !slices.ContainsFunc(open, func(a daruma.Approval) bool { return a.ID == id }) {
+				tx.Closed = append(tx.Closed, id)
+			}
+		}
+		r.open = r.open[:0]
+		for _, a := range open {
+			r.open = append(r.open, a.ID)
+		}
+	}
+	return &flight{live: r, tx: tx, head: r.head + int64(len(d.events))}
+}
+
+func (m *machine) send(r *live, f *flight) {
+	r.flight = f
+	m.flights++
+	m.out.commit = append(m.out.commit, f)
+}
+
+// launch hands out the commands the run wants and has not been given, and
+// takes back those it does not want any more.
+func (m *machine) launch(r *live) {
+	for i := 0; i < len(r.tasks); i++ {
+		t := r.tasks[i]
+		if t.cancelled || slices.ContainsFunc(r.want, func(c daruma.Command) bool { return c.ID == t.cmd.ID }) {
+			continue
+		}
+		t.cancelled = true
+		if t.started {
+			m.out.cancel = append(m.out.cancel, t)
+		} else {
+			r.tasks = slices.Delete(r.tasks, i, i+1)
+			i--
+		}
+	}
+	if m.draining {
+		return
+	}
+	for i := range r.want {
+		m.offer(r, &r.want[i])
+	}
+}
+
+// offer hands out one command, unless it has been.
+func (m *machine) offer(r *live, c *daruma.Command) {
+	if c.Op == daruma.OpWait {
+		if !c.Until.IsZero() {
+			m.timers.add(c.Until, r)
+		}
+		return
+	}
+	if m.ghosts[c.ID] != nil || slices.ContainsFunc(r.tasks, func(t *task) bool { return t.cmd.ID == c.ID && !t.cancelled }) {
+		return
+	}
+	t := &task{live: r, agent: r.agent, cmd: *c}
+	switch c.Op {
+	case daruma.OpCallModel:
+		messages := r.run.Messages()
+		t.messages, t.withheld = messages[:len(messages):len(messages)], r.run.Withheld()
+	case daruma.OpJudge:
+		_, t.load = r.judge(c)
+	default:
+		t.limits = r.run.Started().Limits
+	}
+	r.tasks = append(r.tasks, t)
+	m.ready = append(m.ready, t)
+}
+
+// quarantine gives up a run that cannot be folded. Its events stay as they
+// are; nothing is done with it any more.
+func (m *machine) quarantine(r *live, err error) {
+	m.note(r.id, "the run is quarantined", err)
+	r.results, r.posts, r.again = nil, nil, nil
+	m.send(r, &flight{live: r, head: r.head, tx: daruma.Tx{
+		Tenant: r.tenant, Run: r.id, Head: r.head, Epoch: r.epoch,
+		State: daruma.Quarantined, Note: fmt.Sprintf("quarantined: %v", err), Closed: r.open, Release: true,
+	}})
+}

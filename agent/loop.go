@@ -1,0 +1,230 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+var (
+	errStop     = errors.New("the shell is stopping")
+	errUnwanted = errors.New("the run does not want the result any more")
+)
+
+// patience is how long calls may take to notice that they were cancelled.
+const patience = 5 * time.Second
+
+// loop is the goroutine that owns the machine, and those that work for it.
+type loop struct {
+	s       *Shell
+	m       *machine
+	work    context.Context // of calls: ends after the grace
+	stop    context.CancelCauseFunc
+	cancels map[*task]context.CancelCauseFunc
+	wg      sync.WaitGroup
+	pending []*flight      // to be committed
+	commits chan []*flight // to the committers
+	batch   []input
+	timer   *time.Timer
+}
+
+// committers is how many commits may be on their way at once: one reaches the
+// disk while the next is put together.
+const committers = 2
+
+func newLoop(ctx context.Context, s *Shell) *loop {
+	l := &loop{s: s, m: newMachine(s.agents, s.workers), cancels: map[*task]context.CancelCauseFunc{},
+		commits: make(chan []*flight), timer: time.NewTimer(time.Hour)}
+	l.work, l.stop = context.WithCancelCause(context.WithoutCancel(ctx))
+	for range committers {
+		l.wg.Go(l.commit)
+	}
+	return l
+}
+
+// end stops every goroutine and waits for them; for those that cannot be
+// stopped only where so.
+func (l *loop) end(so bool) {
+	l.timer.Stop()
+	l.s.stopTaking()
+	l.stop(errStop)
+	close(l.s.finished)
+	close(l.commits)
+	if so {
+		l.wg.Wait()
+	}
+}
+
+func (l *loop) run(ctx context.Context) error {
+	stopped, grace := ctx.Done(), (<-chan time.Time)(nil)
+	patient := false
+	l.batch = append(l.batch, woken{})
+	for {
+		for _, in := range l.batch {
+			if d, ok := in.(*done); ok {
+				delete(l.cancels, d.task)
+			}
+		}
+		out := l.m.step(time.Now(), l.batch)
+		clear(l.batch)
+		l.batch = l.batch[:0]
+		l.do(out)
+		if out.down != nil {
+			l.end(true)
+			return out.down
+		}
+		if out.empty && len(l.pending) == 0 && len(l.s.inputs) == 0 {
+			l.end(true)
+			return nil
+		}
+		var commits chan []*flight
+		if len(l.pending) > 0 {
+			commits = l.commits
+		}
+		select {
+		case in := <-l.s.inputs:
+			l.gather(in)
+		case commits <- l.pending:
+			l.pending = nil
+		case <-l.s.journal.Wake():
+			l.batch = append(l.batch, woken{})
+		case <-l.timer.C:
+		case <-stopped:
+			stopped = nil
+			l.drain()
+			grace = time.After(max(l.s.grace, 0))
+		case <-grace:
+			if patient {
+				l.end(false)
+				return daruma.Fail("agent.Run", daruma.KindTimeout, "%d calls have not ended %s after they were cancelled", l.m.running, patience)
+			}
+			l.stop(errStop)
+			patient, grace = true, time.After(patience)
+		}
+	}
+}
+
+// gather takes everything that has arrived, so that one step and one commit
+// serve all of it.
+func (l *loop) gather(in input) {
+	l.batch = append(l.batch, in)
+	for len(l.batch) < cap(l.s.inputs) {
+		select {
+		case in := <-l.s.inputs:
+			l.batch = append(l.batch, in)
+		default:
+			return
+		}
+	}
+}
+
+// drain waits for the Starts that are under way and tells the machine.
+func (l *loop) drain() {
+	l.s.stopTaking()
+	taken := make(chan struct{})
+	l.wg.Go(func() {
+		l.s.starts.Wait()
+		close(taken)
+	})
+	for waiting := true; waiting; {
+		select {
+		case in := <-l.s.inputs:
+			l.batch = append(l.batch, in)
+		case <-taken:
+			waiting = false
+		}
+	}
+	select {
+	case in := <-l.s.inputs:
+		l.gather(in)
+	default:
+	}
+	l.batch = append(l.batch, draining{})
+}
+
+// stopTaking has Start leave new runs to whoever claims them.
+func (s *Shell) stopTaking() {
+	s.mu.Lock()
+	s.state = stopping
+	s.mu.Unlock()
+}
+
+// do carries out what a step asked for.
+func (l *loop) do(out *output) {
+	l.pending = append(l.pending, out.commit...)
+	for _, t := range out.cancel {
+		if cancel := l.cancels[t]; cancel != nil {
+			cancel(errUnwanted)
+		}
+	}
+	for _, t := range out.start {
+		l.start(t)
+	}
+	if out.claim {
+		l.wg.Go(l.claim)
+	}
+	for _, id := range out.give {
+		l.wg.Go(func() { l.give(id) })
+	}
+	for _, n := range out.notes {
+		l.s.log.Warn(n.text, "run", n.run, "err", n.err)
+	}
+	for i := range out.seen {
+		if l.s.observe != nil && len(out.seen[i].events) > 0 {
+			l.s.observe(out.seen[i].run, out.seen[i].events)
+		}
+		if out.seen[i].result != nil {
+			l.s.waiters.tell(out.seen[i].result)
+		}
+	}
+	if out.wake.IsZero() {
+		l.timer.Reset(time.Hour)
+	} else {
+		l.timer.Reset(max(time.Until(out.wake), 0))
+	}
+}
+
+// put hands something to the loop, unless the loop is gone.
+func (l *loop) put(in input) {
+	select {
+	case l.s.inputs <- in:
+	case <-l.s.finished:
+	}
+}
+
+// commit makes Txs durable, all that are ready at once.
+func (l *loop) commit() {
+	for flights := range l.commits {
+		txs := make([]daruma.Tx, len(flights))
+		for i, f := range flights {
+			txs[i] = f.tx
+		}
+		// Not cut short by a stop: the outcome of a commit must be known.
+		errs := l.s.journal.Commit(context.WithoutCancel(l.work), txs)
+		l.put(verdicts{flights, errs})
+	}
+}
+
+// give gives up a run in the journal of which memory and journal disagree, so
+// that the next claim reads it anew.
+func (l *loop) give(id daruma.RunID) {
+	for l.work.Err() == nil {
+		info, err := l.s.journal.Run(l.work, id)
+		if err == nil && info.Node == l.s.node && !info.State.Finished() {
+			err = l.s.journal.Commit(l.work, []daruma.Tx{{Tenant: info.Tenant, Run: id, Head: info.Head, Epoch: info.Epoch,
+				State: info.State, WakeAt: info.WakeAt, Note: info.Note, Release: true}})[0]
+		}
+		if err == nil || slices.Contains([]daruma.Kind{daruma.KindDown, daruma.KindNotFound, daruma.KindFenced}, daruma.KindOf(err)) {
+			l.put(woken{})
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-l.work.Done():
+		}
+	}
+}

@@ -1,0 +1,411 @@
+package agent
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+const (
+	// shortWait is how long a run may wait in memory; a longer wait gives the
+	// run up to the journal, which wakes it.
+	shortWait = 2 * time.Second
+	// pause comes before a failed claim or an unsure commit is tried again.
+	pause = time.Second
+	// claimEvery is the safety net below [daruma.Journal.Wake].
+	claimEvery = 10 * time.Second
+)
+
+// machine decides everything a shell does. It has no clock, no goroutine and
+// does no I/O: step takes what happened and returns what has to be done, the
+// same for the same inputs. One goroutine uses it.
+//
+// Each live run has at most one Tx in flight; what happens to the run
+// meanwhile waits and rides the next one. Commands are handed out after the Tx
+// that carries their events was acknowledged.
+type machine struct {
+	agents  map[string]*profile
+	workers int
+
+	now      time.Time
+	runs     map[daruma.RunID]*live
+	ghosts   map[daruma.CommandID]*task // performed still, for runs dropped from memory
+	dirty    []*live                    // to be advanced in this step
+	timers   timers
+	ready    []*task // wait for a worker
+	running  int     // handed out and not come back
+	flights  int     // Txs not yet acknowledged
+	claiming bool
+	claimAt  time.Time // when to claim next
+	draining bool
+	out      output
+}
+
+// Inputs of step.
+type (
+	// input is one of the types below, or a *task come back.
+	input any
+
+	// claimed is what a claim gave.
+	claimed struct {
+		runs  []taken
+		posts []daruma.Post
+		next  time.Time
+		more  bool
+		err   error
+	}
+
+	// taken is a run that this shell owns now.
+	taken struct {
+		run   *daruma.Run // nil: it cannot be folded, see err
+		info  daruma.RunInfo
+		fresh []daruma.Event // the events that made it ours, for observers
+		last  time.Time      // of the newest event
+		posts []daruma.Post
+		err   error
+	}
+
+	// verdicts answer one Commit.
+	verdicts struct {
+		flights []*flight
+		errs    []error
+	}
+
+	// done is a task that came back.
+	done struct {
+		task     *task
+		events   []daruma.Event
+		blobs    []daruma.Blob
+		texts    map[daruma.Digest]string // of a load
+		dropped  bool                     // cut short by the shell itself: as if it had never begun
+		poisoned error                    // of a load: the run cannot go on
+	}
+
+	woken    struct{} // the journal may have more to say
+	draining struct{} // begin no more, come to an end
+)
+
+// output is what has to be done after a step. Its slices are valid until the
+// next step.
+type output struct {
+	commit []*flight
+	start  []*task
+	cancel []*task
+	claim  bool
+	give   []daruma.RunID // runs to be given up in the journal and claimed anew
+	seen   []seen
+	notes  []note
+	wake   time.Time // step again at this time at the latest
+	empty  bool      // draining, and nothing is left to wait for
+	down   error     // the journal has stopped
+}
+
+// flight is a Tx on its way.
+type flight struct {
+	live *live
+	tx   daruma.Tx
+	head int64 // after it
+}
+
+// seen is what was committed for a run.
+type seen struct {
+	run    daruma.RunID
+	events []daruma.Event
+	result *Result // where the run ended or parked
+}
+
+// note is something an operator should know.
+type note struct {
+	run  daruma.RunID
+	text string
+	err  error
+}
+
+func newMachine(agents map[string]*profile, workers int) *machine {
+	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}, ghosts: map[daruma.CommandID]*task{}}
+}
+
+// step takes the inputs and the time and returns what has to be done.
+func (m *machine) step(now time.Time, in []input) *output {
+	if now = now.UTC().Truncate(time.Microsecond); now.After(m.now) {
+		m.now = now
+	}
+	o := &m.out
+	*o = output{commit: o.commit[:0], start: o.start[:0], cancel: o.cancel[:0], give: o.give[:0], seen: o.seen[:0], notes: o.notes[:0]}
+	for _, i := range in {
+		m.take(i)
+	}
+	for r := m.timers.due(m.now); r != nil; r = m.timers.due(m.now) {
+		m.touch(r)
+	}
+	for i := 0; i < len(m.dirty); i++ { // advancing never makes another run dirty
+		r := m.dirty[i]
+		r.dirty = false
+		m.advance(r)
+	}
+	clear(m.dirty)
+	m.dirty = m.dirty[:0]
+	m.handOut()
+	if !m.draining && !m.claiming && !m.claimAt.After(m.now) {
+		m.claiming, o.claim = true, true
+		m.claimAt = m.now.Add(claimEvery)
+	}
+	o.wake = m.timers.next()
+	if !m.draining && !m.claiming && (o.wake.IsZero() || m.claimAt.Before(o.wake)) {
+		o.wake = m.claimAt
+	}
+	o.empty = m.draining && !m.claiming && m.running == 0 && m.flights == 0 && len(m.runs) == 0
+	return o
+}
+
+func (m *machine) take(in input) {
+	switch in := in.(type) {
+	case *done:
+		m.takeDone(in)
+	case verdicts:
+		for i, f := range in.flights {
+			m.takeVerdict(f, in.errs[i])
+		}
+	case taken:
+		m.takeRun(in)
+	case claimed:
+		m.takeClaimed(in)
+	case woken:
+		m.claimBy(m.now)
+	case draining:
+		m.drain()
+	}
+}
+
+// touch has the run advanced in this step.
+func (m *machine) touch(r *live) {
+	if !r.dirty && !r.gone {
+		r.dirty = true
+		m.dirty = append(m.dirty, r)
+	}
+}
+
+func (m *machine) claimBy(t time.Time) {
+	if t.Before(m.claimAt) {
+		m.claimAt = t
+	}
+}
+
+func (m *machine) takeClaimed(in claimed) {
+	m.claiming = false
+	if in.err != nil {
+		if daruma.KindOf(in.err) == daruma.KindDown {
+			m.out.down = in.err
+		} else {
+			m.note("", "runs could not be claimed", in.err)
+		}
+		m.claimAt = m.now.Add(pause)
+		return
+	}
+	if in.more {
+		m.claimAt = m.now
+	}
+	if !in.next.IsZero() {
+		m.claimBy(in.next)
+	}
+	for _, t := range in.runs {
+		m.takeRun(t)
+	}
+	for _, p := range in.posts {
+		if r := m.runs[p.Run]; r != nil {
+			m.takePost(r, p)
+		} else {
+			m.claimBy(m.now.Add(shortWait)) // it was given up meanwhile
+		}
+	}
+}
+
+func (m *machine) takeRun(t taken) {
+	if old := m.runs[t.info.ID]; old != nil {
+		m.drop(old)
+	}
+	r := &live{run: t.run, id: t.info.ID, tenant: t.info.Tenant, epoch: t.info.Epoch, head: t.info.Head, last: t.last, agent: m.agents[t.info.Name]}
+	m.runs[r.id] = r
+	switch daruma.KindOf(t.err) {
+	case daruma.KindUnavailable, daruma.KindTimeout, daruma.KindDown: // its events could not be read now
+		m.note(r.id, "the run could not be read", t.err)
+		m.drop(r)
+		m.out.give = append(m.out.give, r.id)
+		return
+	}
+	if t.err != nil {
+		m.quarantine(r, t.err)
+		return
+	}
+	for _, a := range t.run.Approvals() {
+		r.open = append(r.open, a.ID)
+	}
+	if r.agent == nil {
+		m.note(r.id, "agent "+t.info.Name+" is not one of this shell's: the run is held and not worked on", nil)
+	}
+	m.out.seen = append(m.out.seen, seen{run: r.id, events: t.fresh})
+	for _, p := range t.posts {
+		m.takePost(r, p)
+	}
+	m.touch(r)
+}
+
+func (m *machine) takePost(r *live, p daruma.Post) {
+	id := daruma.PostID{Topic: p.Topic, Key: p.Key}
+	same := func(q daruma.Post) bool { return q.Topic == id.Topic && q.Key == id.Key }
+	if slices.Contains(r.folding, id) || slices.ContainsFunc(r.posts, same) {
+		return
+	}
+	r.posts = append(r.posts, p)
+	m.touch(r)
+}
+
+// takeDone queues what came of a command for the run's next Tx.
+func (m *machine) takeDone(d *done) {
+	m.running--
+	t := d.task
+	id := t.cmd.ID
+	if m.ghosts[id] == t {
+		delete(m.ghosts, id)
+		if r := m.runs[t.live.id]; r != nil {
+			m.touch(r)
+		}
+		return
+	}
+	r := t.live
+	if r.gone {
+		return
+	}
+	if daruma.KindOf(d.poisoned) == daruma.KindDown {
+		m.out.down = d.poisoned
+		return
+	}
+	r.tasks = slices.DeleteFunc(r.tasks, func(o *task) bool { return o == t })
+	if !t.cancelled && !d.dropped {
+		r.results = append(r.results, d)
+	}
+	m.touch(r)
+}
+
+func (m *machine) takeVerdict(f *flight, err error) {
+	m.flights--
+	r := f.live
+	if r.gone {
+		return
+	}
+	r.flight = nil
+	if err == nil {
+		m.acknowledged(r, f)
+		return
+	}
+	switch kind := daruma.KindOf(err); kind {
+	case daruma.KindDown:
+		m.out.down = err
+		m.drop(r)
+	case daruma.KindFenced, daruma.KindNotFound:
+		m.note(r.id, "the run belongs to somebody else now", err)
+		m.drop(r)
+	case daruma.KindConflict, daruma.KindExists:
+		m.note(r.id, "the run has moved: it is read anew", err)
+		m.drop(r)
+		m.out.give = append(m.out.give, r.id)
+	case daruma.KindExhausted, daruma.KindUnavailable, daruma.KindTimeout, daruma.KindCancelled:
+		m.note(r.id, "a commit is tried again", err)
+		r.again = f
+		m.timers.add(m.now.Add(pause), r)
+	default:
+		if f.tx.State == daruma.Quarantined {
+			m.drop(r)
+			return
+		}
+		m.quarantine(r, err)
+	}
+}
+
+// acknowledged lets the run go on: its events are on disk.
+func (m *machine) acknowledged(r *live, f *flight) {
+	r.head = f.head
+	r.folding = r.folding[:0]
+	s := seen{run: r.id, events: f.tx.Events}
+	if f.tx.State.Finished() || f.tx.State == daruma.ParkedState || f.tx.State == daruma.Quarantined {
+		s.result = resultOf(&f.tx, r.run)
+	}
+	m.out.seen = append(m.out.seen, s)
+	if !f.tx.Release {
+		m.touch(r)
+		return
+	}
+	if !f.tx.State.Finished() && !m.draining {
+		if len(r.posts) > 0 {
+			m.claimBy(m.now)
+		} else if !f.tx.WakeAt.IsZero() {
+			m.claimBy(f.tx.WakeAt)
+		}
+	}
+	m.drop(r)
+}
+
+// drop takes a run out of memory. What it still has running goes on as a
+// ghost, so that the same command is not begun a second time beside it.
+func (m *machine) drop(r *live) {
+	if r.gone {
+		return
+	}
+	r.gone = true
+	for _, t := range r.tasks {
+		if t.started {
+			m.ghosts[t.cmd.ID] = t
+			if !t.cancelled {
+				m.out.cancel = append(m.out.cancel, t)
+			}
+		}
+		t.cancelled = true
+	}
+	r.tasks = nil
+	if m.runs[r.id] == r {
+		delete(m.runs, r.id)
+	}
+}
+
+// handOut starts commands as long as there are workers.
+func (m *machine) handOut() {
+	n := 0
+	for _, t := range m.ready {
+		switch {
+		case t.cancelled:
+		case m.running < m.workers:
+			t.started = true
+			m.running++
+			m.out.start = append(m.out.start, t)
+		default:
+			m.ready[n] = t
+			n++
+		}
+	}
+	clear(m.ready[n:])
+	m.ready = m.ready[:n]
+}
+
+// drain has every run brought to where it can be given up: nothing new begins,
+// and what is in flight may end.
+func (m *machine) drain() {
+	m.draining = true
+	for _, t := range m.ready {
+		t.cancelled = true
+		t.live.tasks = slices.DeleteFunc(t.live.tasks, func(o *task) bool { return o == t })
+	}
+	runs := make([]*live, 0, len(m.runs))
+	for _, r := range m.runs {
+		runs = append(runs, r)
+	}
+	slices.SortFunc(runs, func(a, b *live) int { return cmp.Compare(a.id, b.id) })
+	for _, r := range runs {
+		m.touch(r)
+	}
+}
+
+func (m *machine) note(run daruma.RunID, text string, err error) {
+	m.out.notes = append(m.out.notes, note{run, text, err})
+}

@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/model"
+	"github.com/daruma-run/daruma/model/route"
+	"github.com/daruma-run/daruma/tool"
+)
+
+// Agent is what runs are started from. A run freezes the instructions, the
+// names of the models, the declarations of the tools, the limits and the
+// ladder when it starts; the functions behind tools and models are those of
+// the process that performs it.
+type Agent struct {
+	// Name is how starts and the journal call it. Needed, and unique.
+	Name string
+	// Instructions is the system prompt. Empty means none.
+	Instructions string
+	// Models are the names of targets in the table, best first. Empty means
+	// all targets of the table, in its order.
+	Models []string
+	// Tools are what the agent can do. None means it can only talk.
+	Tools []tool.Tool
+	// Limits bound each run; a zero field means its default.
+	Limits daruma.Limits
+	// Ladder says how falls are caught. The zero Ladder means the default one.
+	Ladder daruma.Ladder
+	// MaxOutput bounds each answer in tokens. Zero means the provider's default.
+	MaxOutput int64
+}
+
+// profile is an agent made ready.
+type profile struct {
+	Agent
+	set    *tool.Set
+	specs  []daruma.ToolSpec
+	models []string
+	offer  []model.Tool // all tools, as models are told
+}
+
+// profiles checks agents and makes them ready.
+func profiles(agents []Agent, models *route.Table) (map[string]*profile, error) {
+	if len(agents) == 0 {
+		return nil, daruma.Fail("agent.New", daruma.KindInvalid, "agents are empty; accepted: at least one")
+	}
+	all := make(map[string]*profile, len(agents))
+	for _, a := range agents {
+		if all[a.Name] != nil {
+			return nil, daruma.Fail("agent.New", daruma.KindInvalid, "agent %q is given twice; accepted: each name once", a.Name)
+		}
+		p, err := newProfile(a, models)
+		if err != nil {
+			return nil, &daruma.Failure{Op: "agent.New", Kind: daruma.KindInvalid, Err: err}
+		}
+		all[a.Name] = p
+	}
+	return all, nil
+}
+
+func newProfile(a Agent, models *route.Table) (*profile, error) {
+	if strings.TrimSpace(a.Name) == "" {
+		return nil, daruma.Fail("", daruma.KindInvalid, "agent name is empty; accepted: any text that names it")
+	}
+	bad := func(format string, args ...any) error {
+		return daruma.Fail("agent "+a.Name, daruma.KindInvalid, format, args...)
+	}
+	p := &profile{Agent: a, models: slices.Clone(a.Models)}
+	known := models.Names()
+	if len(p.models) == 0 {
+		p.models = known
+	}
+	if len(p.models) == 0 {
+		return nil, bad("models: there is none; accepted: at least one target in the table")
+	}
+	for i, name := range p.models {
+		if !slices.Contains(known, name) {
+			return nil, bad("models[%d] is %q; accepted: %s", i, name, strings.Join(known, ", "))
+		}
+		if slices.Contains(p.models[:i], name) {
+			return nil, bad("models[%d] %q is given twice; accepted: each once", i, name)
+		}
+	}
+	if err := a.Limits.Check(); err != nil {
+		return nil, bad("%w", err)
+	}
+	if err := a.Ladder.Check(); err != nil {
+		return nil, bad("ladder: %w", err)
+	}
+	if a.MaxOutput < 0 {
+		return nil, bad("max_output is %d; accepted: 0 for the provider's default, or more", a.MaxOutput)
+	}
+	set, err := tool.NewSetWith(tool.Options{Approve: a.Limits.Approve}, a.Tools...)
+	if err != nil {
+		return nil, bad("tools: %w", err)
+	}
+	p.set, p.specs = set, set.Specs()
+	for _, d := range set.Offer(nil) {
+		p.offer = append(p.offer, model.Tool{Name: d.Name, Description: d.Description, Schema: d.Schema})
+	}
+	return p, nil
+}
+
+// tools returns what a model is told of the tools, without those withheld.
+func (p *profile) tools(withheld []string) []model.Tool {
+	if len(withheld) == 0 {
+		return p.offer
+	}
+	return slices.DeleteFunc(slices.Clone(p.offer), func(t model.Tool) bool { return slices.Contains(withheld, t.Name) })
+}
+
+func names(agents map[string]*profile) []string { return slices.Sorted(maps.Keys(agents)) }

@@ -1,0 +1,155 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+// Start asks for one run. Agent and Input are needed.
+type Start struct {
+	// ID names the run. Empty means a fresh one.
+	ID daruma.RunID
+	// Tenant owns the run.
+	Tenant daruma.Tenant
+	// Agent is the name of one of [Options.Agents].
+	Agent string
+	// Input is what the run is asked to do.
+	Input string
+	// Key makes the run start once: a second start with the same key, agent,
+	// input and limits gives the id of the first, with other ones KindConflict.
+	// At most 255 bytes. Empty means no key.
+	Key string
+	// Limits override those of the agent: every field that is not zero.
+	Limits daruma.Limits
+}
+
+// Start makes a run durable and returns its id; nothing of it is lost from
+// then on. It is performed by this shell while [Shell.Run] works, else by the
+// next that claims it.
+//
+// Errors: KindInvalid for a start that names no agent of this shell, no input
+// or bad limits; KindExists for an id in use; KindConflict for a key that was
+// used for something else; and those of the journal.
+func (s *Shell) Start(ctx context.Context, start Start) (daruma.RunID, error) {
+	const op = "agent.Start"
+	p := s.agents[start.Agent]
+	if p == nil {
+		return "", daruma.Fail(op, daruma.KindInvalid, "agent %q is unknown; accepted: %s", start.Agent, strings.Join(names(s.agents), ", "))
+	}
+	if strings.TrimSpace(start.Input) == "" {
+		return "", daruma.Fail(op, daruma.KindInvalid, "input is empty; accepted: what agent %s is asked to do", start.Agent)
+	}
+	if err := start.Limits.Check(); err != nil {
+		return "", err
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	if start.ID == "" {
+		var random [10]byte
+		rand.Read(random[:]) // never fails
+		start.ID = daruma.NewRunID(now, random)
+	} else if err := start.ID.Check(); err != nil {
+		return "", err
+	}
+	tx := p.first(start, now)
+	if node := s.taking(); node != "" {
+		defer s.starts.Done()
+		tx.Node = node
+	}
+	err := s.journal.Commit(ctx, []daruma.Tx{tx})[0]
+	if err != nil {
+		if taken, ok := errors.AsType[*daruma.KeyTaken](err); ok && taken.Same && start.Key != "" {
+			return taken.Run, nil
+		}
+		return "", err
+	}
+	if tx.Node != "" {
+		s.hand(tx)
+	}
+	return start.ID, nil
+}
+
+// taking returns the node for which a new run may be born, "" while this shell
+// takes none on. The caller calls starts.Done when the run is handed over.
+func (s *Shell) taking() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != working {
+		return ""
+	}
+	s.starts.Add(1)
+	return s.node
+}
+
+// hand gives a run that was born here to the loop.
+func (s *Shell) hand(tx daruma.Tx) {
+	e := tx.Events[0]
+	e.Seq = 1
+	events := []daruma.Event{e}
+	t := taken{info: daruma.RunInfo{ID: tx.Run, Tenant: tx.Tenant, Type: tx.Type, Name: tx.Name, Head: 1, Epoch: 1, Node: tx.Node}, fresh: events, last: e.Time}
+	t.run, t.err = foldSafely(tx.Run, tx.Tenant, events)
+	select {
+	case s.inputs <- t:
+	case <-s.finished: // the journal is down; the next process claims it
+	}
+}
+
+// first is the Tx that begins a run.
+func (p *profile) first(start Start, now time.Time) daruma.Tx {
+	tx := daruma.Tx{Tenant: start.Tenant, Run: start.ID, Type: daruma.AgentRun, Name: p.Name, State: daruma.Running}
+	started := daruma.Started{
+		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
+		Limits: override(p.Limits, start.Limits), Ladder: p.Ladder, Nonce: nonce(16), Key: start.Key,
+		Input: daruma.Message{Role: daruma.RoleUser},
+	}
+	var blob *daruma.Blob
+	started.Input.Text, started.Input.Ref, blob = inline(start.Input)
+	if blob != nil {
+		tx.Blobs = append(tx.Blobs, *blob)
+	}
+	if start.Key != "" {
+		tx.Keys = []daruma.KeyClaim{{Key: start.Key, Fingerprint: start.fingerprint()}}
+	}
+	e := daruma.NewEvent(daruma.KindStarted, daruma.ActorShell, started)
+	e.Time = now
+	tx.Events = []daruma.Event{e}
+	return tx
+}
+
+// fingerprint is of what a key stands for.
+func (s Start) fingerprint() daruma.Digest {
+	b, err := json.Marshal([]any{s.Agent, s.Input, s.Limits})
+	if err != nil {
+		panic(err) // texts and numbers always encode
+	}
+	return daruma.DigestOf(b)
+}
+
+// override returns the limits with every field of over that is not zero.
+func override(l, over daruma.Limits) daruma.Limits {
+	set(&l.Steps, over.Steps)
+	set(&l.Time, over.Time)
+	set(&l.Tokens, over.Tokens)
+	set(&l.Money, over.Money)
+	set(&l.Soft, over.Soft)
+	set(&l.Reflections, over.Reflections)
+	set(&l.ReflectionsPerSignal, over.ReflectionsPerSignal)
+	set(&l.Parallel, over.Parallel)
+	set(&l.Claims, over.Claims)
+	set(&l.Approve, over.Approve)
+	set(&l.ApprovalTime, over.ApprovalTime)
+	set(&l.ModelTime, over.ModelTime)
+	return l
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if value != zero {
+		*field = value
+	}
+}
