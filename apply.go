@@ -254,10 +254,13 @@ func (r *Run) applyToolReplied(p ToolReplied) error {
 	return nil
 }
 
-// done ends a call with the result it has.
+// done ends a call with the result it has. It counts as a step if it was made.
 func (r *Run) done(i int) {
-	r.s.Calls[i].Phase = callDone
-	r.s.Steps++
+	c := &r.s.Calls[i]
+	if c.Phase != callDone && c.Result != nil && c.Result.Kind != KindDenied {
+		r.s.Steps++
+	}
+	c.Phase = callDone
 }
 
 func (r *Run) applyApproval(p Approval) error {
@@ -275,7 +278,7 @@ func (r *Run) applyTimer(p TimerFired) error {
 		r.expire()
 		return nil
 	}
-	if s.Reply == nil && p.Command == r.command(s.Model.N) {
+	if s.Reply == nil && !s.Model.Until.IsZero() && p.Command == r.command(s.Model.N) {
 		s.Model.N, s.Model.Until = r.number(), time.Time{}
 		return nil
 	}

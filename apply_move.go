@@ -19,18 +19,29 @@ func callOf(subject string) (int, bool) {
 }
 
 // applyMove carries out what the ladder decided, as far as it is a matter of
-// state. A move answers every open signal of its subject.
+// state. A move answers every open signal of its subject; one about the reply
+// answers those about its calls too, for none of them will be made.
 func (r *Run) applyMove(m Move) error {
 	s := &r.s
+	if m.Remedy == SwitchModel && !slices.Contains(s.Start.Models, m.Target) {
+		return Fail("", KindConflict, "the run has no model %s", m.Target)
+	}
+	if m.Subject == SubjectReply && s.Reply == nil {
+		return Fail("", KindConflict, "there is no reply to move on from")
+	}
+	answers := func(sig Signal) bool {
+		_, call := callOf(sig.Subject)
+		return sig.Subject == m.Subject || call && m.Subject == SubjectReply && !m.Remedy.Ends() && !r.begun()
+	}
 	for _, sig := range s.Open {
-		if sig.Subject != m.Subject {
+		if !answers(sig) {
 			continue
 		}
 		if f := r.fallOf(sig.Subject, sig.Type); f != nil {
 			f.Moves = append(slices.Clone(f.Moves), m)
 		}
 	}
-	s.Open = slices.DeleteFunc(slices.Clone(s.Open), func(sig Signal) bool { return sig.Subject == m.Subject })
+	s.Open = slices.DeleteFunc(slices.Clone(s.Open), answers)
 	switch m.Remedy {
 	case Reflect:
 		thought := maps.Clone(s.Thought)
@@ -100,7 +111,8 @@ func (r *Run) after(wait Duration) time.Time {
 }
 
 // moveReply answers a bad reply: it is thrown away and asked for again, or
-// kept in the conversation with a note and none of its calls made.
+// kept in the conversation with a note and none of its calls made. A reply
+// whose calls have begun is never thrown away: they would be made twice.
 func (r *Run) moveReply(m Move) {
 	s := &r.s
 	switch m.Remedy {
@@ -109,30 +121,66 @@ func (r *Run) moveReply(m Move) {
 			s.Model.Tried = append(slices.Clone(s.Model.Tried), s.Model.Target)
 			s.Model.Target = slices.Index(s.Start.Models, m.Target)
 		}
-		s.Reply, s.Calls, s.Judged, s.Judge = nil, nil, "", 0
-		s.Steps-- // an attempt of the same step
+		if r.begun() {
+			return // the other model takes the next turn
+		}
+		r.discard()
 		r.again(m)
 	case Degrade:
 		s.Ending = &Finished{State: Degraded, Signal: m.Signal, Answer: s.Reply.Message.Text, Ref: s.Reply.Message.Ref}
 	case Reflect, WrapUp:
-		r.close("Not executed: see the note that follows.")
+		r.close()
 		s.Notes = append(slices.Clone(s.Notes), m.Text)
 	}
 }
 
-// close ends the calls of the turn that have not begun.
-func (r *Run) close(text string) {
+// discard throws the reply away; the next one is an attempt of the same step.
+func (r *Run) discard() {
+	s := &r.s
+	s.Reply, s.Calls, s.Notes, s.Judged, s.Judge = nil, nil, nil, "", 0
+	s.Steps--
+}
+
+// begun reports whether a call of this turn was made, or may have been.
+func (r *Run) begun() bool {
+	for i := range r.s.Calls {
+		switch c := &r.s.Calls[i]; c.Phase {
+		case callIntent, callWaiting, callVerifying, callDoubt:
+			return true
+		default:
+			if c.Result != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// notExecuted is what the model is told of a call that was never made.
+const notExecuted = "Not executed: see the note that follows."
+
+// close ends the calls of the turn that are not out and not in doubt.
+func (r *Run) close() {
 	r.s.Closed = true
 	for i := range r.s.Calls {
-		if c := &r.s.Calls[i]; c.Phase != callDone {
-			c.Phase, c.Failed, c.Text = callDone, true, text
+		switch c := &r.s.Calls[i]; c.Phase {
+		case callProposed, callGated, callWaiting, callFailed:
+			c.Phase, c.Failed, c.Text = callDone, true, notExecuted
 		}
 	}
 }
 
+// moveCall moves one call on. What is done stays done: its result can be
+// doubted, thought about and replaced by words, but it is never made again.
 func (r *Run) moveCall(i int, m Move) {
 	s := &r.s
 	c := &s.Calls[i]
+	if c.Phase == callDone && m.Remedy != Reflect && m.Remedy != Degrade {
+		if m.Remedy == Escalate {
+			s.Asked = r.question(m)
+		}
+		return
+	}
 	switch m.Remedy {
 	case Retry:
 		c.Attempt++
@@ -153,6 +201,9 @@ func (r *Run) moveCall(i int, m Move) {
 		failed[action(c.Name, c.Args)] = m.Signal
 		s.Failed = failed
 		c.Failed = true
+		if c.Result == nil {
+			c.Text = notExecuted
+		}
 		r.done(i)
 		s.Notes = append(slices.Clone(s.Notes), m.Text)
 	case Degrade:

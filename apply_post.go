@@ -37,11 +37,20 @@ func (r *Run) applyReceived(p Post) error {
 	return nil
 }
 
-// decided settles the approval that key and hash name, once.
+// decided settles the approval that key and hash name, once. A yes given after
+// the approval had expired is a no.
 func (r *Run) decided(p Post, d Decision) {
 	s := &r.s
 	i := slices.IndexFunc(s.Approve, func(a Approval) bool { return a.ID == p.Key && a.Hash == d.Hash })
 	if i < 0 {
+		return
+	}
+	given := p.Time
+	if given.IsZero() || given.After(s.Now) {
+		given = s.Now
+	}
+	if a := s.Approve[i]; d.Approve && !a.Expires.After(given) {
+		r.settle(a, false, "approved only after "+timeText(a.Expires)+", when it had expired")
 		return
 	}
 	r.settle(s.Approve[i], d.Approve, "rejected by "+string(p.By)+because(d.Reason))
@@ -102,16 +111,16 @@ func (r *Run) answered(p Post, a Answer) {
 		s.Level = max(s.Level, Partial)
 		s.Ending = &Finished{State: Degraded, Signal: park.Signal}
 	case a.Choice == AnswerSay && s.Reply != nil:
-		r.close("Not executed: see the note that follows.")
+		r.close()
 		s.Notes = append(slices.Clone(s.Notes), a.Text)
 	case a.Choice == AnswerSay:
 		s.Messages = append(s.Messages[:len(s.Messages):len(s.Messages)], Message{Role: RoleUser, Text: a.Text, Note: true})
 		r.afresh()
 	case s.Reply == nil:
 		r.afresh()
-	case park.Subject == SubjectReply: // retry: throw the reply away and ask again
-		s.Reply, s.Calls, s.Judged, s.Judge, s.Failed = nil, nil, "", 0, nil
-		s.Steps--
+	case park.Subject == SubjectReply && !r.begun(): // retry: throw the reply away and ask again
+		s.Failed = nil
+		r.discard()
 		r.afresh()
 	}
 }
@@ -189,8 +198,13 @@ func set[T comparable](field *T, value T) {
 func (r *Run) question(m Move) *Parked {
 	p := &Parked{Reason: ParkQuestion, Subject: m.Subject, Signal: m.Signal, Text: m.Why,
 		Options: []string{AnswerRetry, AnswerSay, AnswerSkip, AnswerAbort}}
-	if i, ok := callOf(m.Subject); ok && i < len(r.s.Calls) && r.s.Calls[i].Phase == callDoubt {
+	i, ok := callOf(m.Subject)
+	ok = ok && i < len(r.s.Calls)
+	switch {
+	case ok && r.s.Calls[i].Phase == callDoubt:
 		p.Options = []string{AnswerHappened, AnswerAbsent, AnswerSkip, AnswerAbort}
+	case ok && r.s.Calls[i].Phase == callDone, m.Subject == SubjectReply && r.begun():
+		p.Options = []string{AnswerSay, AnswerSkip, AnswerAbort} // what was made is not made again
 	}
 	return p
 }

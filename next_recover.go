@@ -38,7 +38,7 @@ func (r *Run) raise() []Event {
 		}
 		add(sig)
 	}
-	if s.Reply != nil && s.Judged == JudgeReply && !s.Closed && len(events) == 0 && len(s.Open) == 0 && s.Asked == nil {
+	if s.Reply != nil && s.Judged == JudgeReply && !s.Closed && !r.begun() && len(events) == 0 && len(s.Open) == 0 && s.Asked == nil {
 		for i := range s.Calls {
 			c := &s.Calls[i]
 			t, failed := s.Failed[action(c.Name, c.Args)]
@@ -113,13 +113,13 @@ func (r *Run) can(sig Signal) RemedySet {
 	if i, ok := callOf(sig.Subject); ok && i < len(s.Calls) {
 		c := &s.Calls[i]
 		spec, _ := r.spec(c.Tool)
-		doubt := c.Phase == callDoubt
+		doubt, done := c.Phase == callDoubt, c.Phase == callDone
 		if doubt && spec.Effect == Unsafe && spec.OnDoubt == DoubtAbort {
 			return Of(Abort)
 		}
-		allow(Retry, !doubt && retryable(sig.Kind) || doubt && (spec.Effect.Repeatable() || spec.OnDoubt == DoubtRetry))
+		allow(Retry, !doubt && !done && retryable(sig.Kind) || doubt && (spec.Effect.Repeatable() || spec.OnDoubt == DoubtRetry))
 		allow(Verify, doubt && spec.Verify && spec.OnDoubt == DoubtVerify)
-		allow(SwitchTool, !doubt && sig.Kind != KindDenied && r.alternative(c, spec) != "")
+		allow(SwitchTool, !doubt && !done && sig.Kind != KindDenied && r.alternative(c, spec) != "")
 		allow(Reflect, !doubt && think)
 		allow(Degrade, !doubt)
 		return can
@@ -130,7 +130,7 @@ func (r *Run) can(sig Signal) RemedySet {
 		allow(SwitchModel, other && sig.Kind != KindInvalid)
 		allow(Degrade, true)
 	case SubjectReply:
-		allow(Retry, true)
+		allow(Retry, !r.begun())
 		allow(Reflect, think)
 		allow(SwitchModel, other)
 		allow(Degrade, true)

@@ -11,9 +11,9 @@ import (
 // whose mark cannot be guessed, so that it stays data.
 func (r *Run) reflection(sig Signal) string {
 	s := &r.s
-	mark := DigestOf([]byte(s.Start.Nonce + "/" + r.step(s.N) + "/fence")).String()[:16]
+	mark := DigestOf([]byte(s.Start.Nonce + "/" + r.step(s.N) + "/" + sig.Subject + "/fence")).String()[:16]
 	fence := func(label, text string) string {
-		text = strings.ReplaceAll(excerpt(text, MaxSignalText), mark, "")
+		text = strings.ReplaceAll(excerpt(text, MaxSignalText), mark, "…")
 		return fmt.Sprintf("<<%s %s\n%s\n%s>>\n", mark, label, text, mark)
 	}
 	var b strings.Builder
@@ -29,7 +29,7 @@ func (r *Run) reflection(sig Signal) string {
 	}
 	b.WriteString("What was found:\n")
 	for _, o := range s.Open {
-		if o.Subject == sig.Subject {
+		if _, call := callOf(o.Subject); o.Subject == sig.Subject || call && sig.Subject == SubjectReply {
 			line := fmt.Sprintf("%s (%s)", o.Type, o.Detector)
 			if len(o.Evidence) > 0 {
 				line += " in step " + strings.Join(o.Evidence, ", ")

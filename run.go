@@ -274,6 +274,10 @@ func (r *Run) waiting() bool {
 		case callWaiting:
 			waits = true
 		case callDone, callGated, callAsked:
+		case callProposed:
+			if r.room() > 0 {
+				return false
+			}
 		default:
 			return false
 		}
