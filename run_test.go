@@ -1,0 +1,412 @@
+package daruma_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/daruma-run/daruma"
+	diff "github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write what the scripts of testdata print as what they should print")
+
+// golden compares what a script printed with what stands beneath its "----".
+func golden(t *testing.T, file string, run func(input string) string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	noError(t, err)
+	input, want, _ := strings.Cut(string(b), "----\n")
+	got := run(input)
+	if *update {
+		noError(t, os.WriteFile(file, []byte(input+"----\n"+got), 0o644))
+		return
+	}
+	if got != want {
+		t.Errorf("%s (-want +got):\n%s", file, diff.Diff(want, got))
+	}
+}
+
+// TestRun plays testdata/run/*.txt: each line is something the outside does to
+// a run, beneath "----" stands what the core made of it. Lines with "·" are
+// events the core decided itself, with "→" the commands then outstanding, with
+// "=" where the run stands.
+func TestRun(t *testing.T) {
+	files, _ := filepath.Glob("testdata/run/*.txt")
+	if len(files) < 35 {
+		t.Fatalf("only %d scripts", len(files))
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			golden(t, file, func(input string) string {
+				s := &script{shell: newShell(t, "run_refund"), t: t, keys: map[string]string{}}
+				for line := range strings.Lines(input) {
+					if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+						s.do(line)
+					}
+				}
+				return s.out.String()
+			})
+		})
+	}
+}
+
+// A script is a shell that does what the lines say and writes down what came.
+type script struct {
+	*shell
+
+	t        *testing.T
+	out      strings.Builder
+	commands []daruma.Command
+	asked    []daruma.Approval // every approval ever opened, oldest first
+	posts    int
+	keys     map[string]string // idempotency keys by their short names
+}
+
+func (s *script) do(line string) {
+	s.t.Helper()
+	fmt.Fprintf(&s.out, "> %s\n", line)
+	words := split(line)
+	s.seen = func(e daruma.Event) {
+		mark := " "
+		if e.Actor == daruma.ActorCore {
+			mark = "·"
+		}
+		if text := s.tell(e); text != "" {
+			fmt.Fprintf(&s.out, "  %s %s\n", mark, text)
+		}
+	}
+	s.act(words[0], words[1:])
+	s.commands = s.settle()
+	for _, c := range s.commands {
+		fmt.Fprintf(&s.out, "  → %s\n", s.want(c))
+	}
+	state := s.run.State().String()
+	if at := s.run.WakeAt(); !at.IsZero() {
+		state += " until +" + at.Sub(epoch).String()
+	}
+	fmt.Fprintf(&s.out, "  = %s, %d steps\n", state, s.run.Steps())
+}
+
+func (s *script) act(verb string, words []string) {
+	s.t.Helper()
+	switch verb {
+	case "start":
+		s.start(words)
+	case "reply":
+		s.reply(words)
+	case "judge":
+		s.queue(words)
+	case "fail":
+		s.fail(words)
+	case "ok", "failed", "doubt", "absent":
+		s.result(verb, words)
+	case "fire":
+		c, ok := find(s.commands, daruma.OpWait, -1)
+		s.must(ok, "nothing waits")
+		if s.now.Before(c.Until) {
+			s.now = c.Until
+		}
+		s.commit(daruma.NewEvent(daruma.KindTimer, daruma.ActorShell, daruma.TimerFired{Command: c.ID}))
+	case "claim":
+		s.commit(daruma.NewEvent(daruma.KindClaimed, "node:b", daruma.Claim{Node: "b", Epoch: 2}))
+	case "later":
+		d, err := time.ParseDuration(words[0])
+		noError(s.t, err)
+		s.now = s.now.Add(d)
+	case "approve", "reject":
+		s.decide(verb == "approve", words)
+	case "answer":
+		s.post(daruma.TopicAnswer, "", payload(daruma.Answer{Choice: words[0], Text: word(words, 1)}))
+	case "policy":
+		s.post(daruma.TopicPolicy, "", payload(daruma.Policy{Limits: limits(s.t, words, "")}))
+	case "post":
+		body := []byte(cmp.Or(word(words, 1), "{}"))
+		if !json.Valid(body) {
+			body = payload(string(body))
+		}
+		s.post(words[0], "", body)
+	case "messages":
+		for _, m := range s.run.Messages() {
+			s.message(m)
+		}
+	case "falls":
+		for _, f := range s.run.Falls() {
+			names := []string{}
+			for _, m := range f.Moves {
+				names = append(names, m.Remedy.String())
+			}
+			fmt.Fprintf(&s.out, "    %s of %s in %s: %s; over %v, caught %v\n", f.Type, f.Subject, f.Step, strings.Join(names, ", "), f.Over, f.Caught)
+		}
+	case "withheld":
+		fmt.Fprintf(&s.out, "    %q\n", s.run.Withheld())
+	default:
+		s.t.Fatalf("verb %q is unknown", verb)
+	}
+}
+
+func (s *script) must(ok bool, what string) {
+	s.t.Helper()
+	if !ok {
+		s.t.Fatalf("%s; so far:\n%s", what, s.out.String())
+	}
+}
+
+func (s *script) start(words []string) {
+	st := daruma.Started{Agent: "refund", Models: []string{"primary"}, Nonce: "nonce", Limits: limits(s.t, words, "limits."),
+		Instructions: "You refund.", Input: daruma.Message{Role: daruma.RoleUser, Text: "Refund order 1"}}
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "models":
+			st.Models = strings.Split(value, ",")
+		case "input":
+			st.Input.Text = value
+		case "tools":
+			for tool := range strings.SplitSeq(value, ",") {
+				st.Tools = append(st.Tools, toolOf(s.t, tool))
+			}
+		case "without":
+			var r daruma.Remedy
+			noError(s.t, r.UnmarshalText([]byte(value)))
+			st.Ladder = daruma.DefaultLadder().Without(r)
+		}
+	}
+	s.commit(daruma.NewEvent(daruma.KindStarted, "user:ann", st))
+}
+
+// toolOf reads "refund:payment:ask:approve", "search:read:cap=find".
+func toolOf(t *testing.T, text string) daruma.ToolSpec {
+	parts := strings.Split(text, ":")
+	spec := daruma.ToolSpec{Name: parts[0]}
+	for _, p := range parts[1:] {
+		name, value, _ := strings.Cut(p, "=")
+		switch name {
+		case "ask", "verify", "retry", "abort":
+			noError(t, spec.OnDoubt.UnmarshalText([]byte(name)))
+			spec.Verify = name == "verify"
+		case "approve":
+			spec.Approve = true
+		case "replace_write":
+			spec.ReplaceWrite = true
+		case "cap":
+			spec.Capability = value
+		case "alt":
+			spec.Alternatives = append(spec.Alternatives, value)
+		case "risk":
+			noError(t, spec.Risk.UnmarshalText([]byte(value)))
+		default:
+			noError(t, spec.Effect.UnmarshalText([]byte(name)))
+		}
+	}
+	return spec
+}
+
+// limits reads "steps=10", "time=1m", "money=0.5" behind a prefix.
+func limits(t *testing.T, words []string, prefix string) daruma.Limits {
+	var l daruma.Limits
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		name, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		n, _ := strconv.Atoi(value)
+		d, _ := time.ParseDuration(value)
+		switch name {
+		case "steps":
+			l.Steps = n
+		case "tokens":
+			l.Tokens = int64(n)
+		case "time":
+			l.Time = daruma.Duration(d)
+		case "approval_time":
+			l.ApprovalTime = daruma.Duration(d)
+		case "money":
+			m, err := daruma.ParseMoney(value)
+			noError(t, err)
+			l.Money = m
+		case "soft":
+			l.Soft, _ = strconv.ParseFloat(value, 64)
+		case "parallel":
+			l.Parallel = n
+		case "claims":
+			l.Claims = n
+		case "reflections":
+			l.Reflections = n
+		case "approve":
+			noError(t, l.Approve.UnmarshalText([]byte(value)))
+		}
+	}
+	return l
+}
+
+func (s *script) reply(words []string) {
+	c, ok := find(s.commands, daruma.OpCallModel, -1)
+	s.must(ok, "no model is being asked")
+	p := daruma.Replied{Command: c.ID, Target: c.Target, Message: daruma.Message{Role: daruma.RoleAssistant}, Finish: daruma.FinishStop,
+		Usage: daruma.Usage{Input: 10, Output: 5}}
+	for i := 0; i < len(words); i++ {
+		name, value, _ := strings.Cut(words[i], "=")
+		switch name {
+		case "say":
+			i++
+			p.Message.Text = words[i]
+		case "call":
+			id := fmt.Sprintf("c%d", len(p.Message.Calls))
+			p.Message.Calls = append(p.Message.Calls, daruma.ToolCall{ID: id, Name: words[i+1], Arguments: words[i+2]})
+			p.Finish = daruma.FinishTools
+			i += 2
+		case "tokens":
+			n, _ := strconv.Atoi(value)
+			p.Usage = daruma.Usage{Input: int64(n)}
+		case "cost":
+			p.Cost, _ = daruma.ParseMoney(value)
+		case ";":
+		default:
+			s.t.Fatalf("reply: %q", words[i])
+		}
+	}
+	s.commit(daruma.NewEvent(daruma.KindReplied, daruma.ActorShell, p))
+}
+
+// queue reads "judge reply|results SIGNAL SUBJECT TEXT [severity=…] [kind=…]".
+func (s *script) queue(words []string) {
+	sig := daruma.Signal{Subject: words[2], Message: words[3], Detector: "script/1", Evidence: []string{fmt.Sprintf("%d/1", s.run.Turn())}}
+	noError(s.t, sig.Type.UnmarshalText([]byte(words[1])))
+	sig.Severity, sig.Recoverable = sig.Type.Severity(), sig.Type.Recoverable()
+	for _, w := range words[4:] {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "severity":
+			noError(s.t, sig.Severity.UnmarshalText([]byte(value)))
+		case "path":
+			sig.Path = value
+		}
+	}
+	s.judge = append(s.judge, finding{words[0], sig})
+}
+
+func (s *script) fail(words []string) {
+	c, ok := find(s.commands, daruma.OpCallModel, -1)
+	s.must(ok, "no model is being asked")
+	p := daruma.ModelFailed{Command: c.ID, Target: c.Target, Text: "it failed"}
+	noError(s.t, p.Kind.UnmarshalText([]byte(words[0])))
+	for _, w := range words[1:] {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "text":
+			p.Text = value
+		case "retry_after":
+			noError(s.t, p.RetryAfter.UnmarshalText([]byte(value)))
+		}
+	}
+	s.commit(daruma.NewEvent(daruma.KindModelFailed, daruma.ActorShell, p))
+}
+
+func (s *script) result(verb string, words []string) {
+	i, err := strconv.Atoi(words[0])
+	noError(s.t, err)
+	c, ok := find(s.commands, daruma.OpCallTool, i)
+	if !ok {
+		c, ok = find(s.commands, daruma.OpVerify, i)
+	}
+	s.must(ok, "call "+words[0]+" is not out")
+	p := daruma.ToolReplied{Command: c.ID, Call: i, Tool: c.Tool}
+	switch verb {
+	case "ok":
+		p.Outcome, p.Text = daruma.Succeeded, word(words, 1)
+	case "absent":
+		p.Outcome = daruma.Absent
+	case "doubt":
+		p.Kind, p.Text = daruma.KindDoubt, "the connection was lost"
+	case "failed":
+		p.Outcome, p.Text = daruma.Failed, word(words, 2)
+		noError(s.t, p.Kind.UnmarshalText([]byte(words[1])))
+		for _, w := range words[min(3, len(words)):] {
+			name, value, _ := strings.Cut(w, "=")
+			switch name {
+			case "path":
+				p.Path = value
+			case "retry_after":
+				noError(s.t, p.Retry.UnmarshalText([]byte(value)))
+			}
+		}
+	}
+	s.commit(daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, p))
+}
+
+// decide reads "approve N [hash=wrong]" and "reject N WHY"; N counts approvals
+// from 0 as they were opened.
+func (s *script) decide(yes bool, words []string) {
+	i, err := strconv.Atoi(cmp.Or(word(words, 0), "0"))
+	noError(s.t, err)
+	s.must(i < len(s.asked), "no such approval")
+	a := s.asked[i]
+	d := daruma.Decision{Approve: yes, Hash: a.Hash, Reason: word(words, 1)}
+	if d.Reason == "hash=wrong" {
+		d.Reason, d.Hash = "", daruma.DigestOf([]byte("other arguments"))
+	}
+	s.post(daruma.TopicApproval, a.ID, payload(d))
+}
+
+func (s *script) post(topic, key string, body []byte) {
+	s.posts++
+	s.receive(daruma.Post{Topic: topic, Key: cmp.Or(key, strconv.Itoa(s.posts)), Payload: body, By: "user:bob"})
+}
+
+func word(words []string, i int) string {
+	if i < len(words) {
+		return words[i]
+	}
+	return ""
+}
+
+// split cuts a line into words. Quoted text is one word without its quotes, as
+// is the quoted value of name="value"; JSON keeps its quotes.
+func split(line string) []string {
+	var words []string
+	for line = strings.TrimSpace(line); line != ""; line = strings.TrimLeft(line, " ") {
+		quoted, depth, end := false, 0, len(line)
+		for i, c := range line {
+			switch {
+			case c == '"' && (i == 0 || line[i-1] != '\\'):
+				quoted = !quoted
+			case c == '{' && !quoted:
+				depth++
+			case c == '}' && !quoted:
+				depth--
+			}
+			if c == ' ' && !quoted && depth == 0 {
+				end = i
+				break
+			}
+		}
+		w := line[:end]
+		line = line[end:]
+		name, value, ok := strings.Cut(w, "=")
+		if text, err := strconv.Unquote(w); err == nil {
+			w = text
+		} else if text, err := strconv.Unquote(value); ok && err == nil {
+			w = name + "=" + text
+		}
+		words = append(words, w)
+	}
+	return words
+}
+
+func TestSplit(t *testing.T) {
+	got := split(`reply say "a b" call x {"id": "1 2"} ; text="c \"d\"" e`)
+	want := []string{"reply", "say", "a b", "call", "x", `{"id": "1 2"}`, ";", `text=c "d"`, "e"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
