@@ -1,0 +1,2 @@
+// Package sqlite keeps a [daruma.Journal] in one SQLite file.
+package sqlite

@@ -1,0 +1,150 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+// reads implements [daruma.Reader] on connections that cannot write.
+type reads struct {
+	db *sql.DB
+}
+
+const runColumns = `r.n, r.id, r.tenant, r.type, r.name, r.state, r.note, r.head, r.epoch, r.node, r.wake_at, r.started, r.updated, r.checkpoint, r.hash`
+
+// scan reads [runColumns].
+func (f *candidate) scan(row interface{ Scan(...any) error }) error {
+	i := &f.info
+	var started, updated int64
+	var hash []byte
+	err := row.Scan(&f.row.n, &i.ID, &i.Tenant, &i.Type, &i.Name, &i.State, &i.Note, &i.Head, &i.Epoch, &i.Node,
+		&f.row.wakeAt, &started, &updated, &f.check, &hash)
+	if err != nil {
+		return err
+	}
+	i.WakeAt, i.Started, i.Updated = timeOf(f.row.wakeAt), time.UnixMicro(started).UTC(), time.UnixMicro(updated).UTC()
+	f.row.tenant, f.row.state, f.row.head, f.row.epoch, f.row.node = i.Tenant, i.State, i.Head, i.Epoch, i.Node
+	copy(f.row.hash[:], hash)
+	return nil
+}
+
+// Run implements [daruma.Reader].
+func (r *reads) Run(ctx context.Context, id daruma.RunID) (daruma.RunInfo, error) {
+	const name = "sqlite.Run"
+	var f candidate
+	err := f.scan(r.db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM run r WHERE r.id = ?`, string(id)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return daruma.RunInfo{}, daruma.Fail(name, daruma.KindNotFound, "no run %s", id)
+	}
+	if err != nil {
+		return daruma.RunInfo{}, readFailure(ctx, name, err)
+	}
+	return f.info, nil
+}
+
+// Runs implements [daruma.Reader]. Newest is what was created last.
+func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, error) {
+	const name = "sqlite.Runs"
+	where, args := []string{"true"}, []any{}
+	add := func(term string, arg any) { where, args = append(where, term), append(args, arg) }
+	if q.Tenant != "" {
+		add(`r.tenant = ?`, string(q.Tenant))
+	}
+	if q.Name != "" {
+		add(`r.name = ?`, q.Name)
+	}
+	if q.Before != "" {
+		var n int64
+		err := r.db.QueryRowContext(ctx, `SELECT n FROM run WHERE id = ?`, string(q.Before)).Scan(&n)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, daruma.Fail(name, daruma.KindNotFound, "no run %s to list from", q.Before)
+		}
+		if err != nil {
+			return nil, readFailure(ctx, name, err)
+		}
+		add(`r.n < ?`, n)
+	}
+	if len(q.States) > 0 {
+		marks := make([]string, len(q.States))
+		for i, s := range q.States {
+			marks[i], args = "?", append(args, int64(s))
+		}
+		where = append(where, `r.state IN (`+strings.Join(marks, ", ")+`)`)
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	rows, err := r.db.QueryContext(ctx, `SELECT `+runColumns+` FROM run r WHERE `+strings.Join(where, " AND ")+` ORDER BY r.n DESC LIMIT ?`, append(args, limit)...)
+	if err != nil {
+		return nil, readFailure(ctx, name, err)
+	}
+	defer rows.Close()
+	var infos []daruma.RunInfo
+	for rows.Next() {
+		var f candidate
+		if err := f.scan(rows); err != nil {
+			return nil, readFailure(ctx, name, err)
+		}
+		infos = append(infos, f.info)
+	}
+	return infos, readFailure(ctx, name, rows.Err())
+}
+
+// Blob implements [daruma.Reader].
+func (r *reads) Blob(ctx context.Context, t daruma.Tenant, d daruma.Digest) ([]byte, error) {
+	const name = "sqlite.Blob"
+	var b []byte
+	err := r.db.QueryRowContext(ctx, `SELECT bytes FROM blob WHERE tenant = ? AND digest = ?`, string(t), d[:]).Scan(&b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, daruma.Fail(name, daruma.KindNotFound, "no blob %s", d)
+	}
+	if err != nil {
+		return nil, readFailure(ctx, name, err)
+	}
+	if got := daruma.DigestOf(b); got != d {
+		return nil, daruma.Fail(name, daruma.KindCorrupt, "blob %s: the stored bytes have digest %s", d, got)
+	}
+	return b, nil
+}
+
+// Approvals implements [daruma.Reader].
+func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Approval, error) {
+	const name = "sqlite.Approvals"
+	query, args := `SELECT body FROM approval WHERE closed = 0 ORDER BY n`, []any{}
+	if run != "" {
+		query, args = `SELECT body FROM approval WHERE closed = 0 AND run = ? ORDER BY n`, []any{string(run)}
+	}
+	rows, err := r.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, readFailure(ctx, name, err)
+	}
+	defer rows.Close()
+	var all []daruma.Approval
+	for rows.Next() {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return nil, readFailure(ctx, name, err)
+		}
+		var a daruma.Approval
+		if err := json.Unmarshal(body, &a); err != nil {
+			return nil, daruma.Fail(name, daruma.KindCorrupt, "a stored approval is not JSON: %w", err)
+		}
+		all = append(all, a)
+	}
+	return all, readFailure(ctx, name, rows.Err())
+}
+
+// readFailure is [failure] for reads, whose context may have interrupted them.
+func readFailure(ctx context.Context, name string, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ended(ctx, name)
+	}
+	return failure(name, err)
+}
