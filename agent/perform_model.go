@@ -22,7 +22,7 @@ func (s *Shell) callModel(ctx context.Context, t *task) *done {
 	defer cancel()
 	answer, err := s.models.Call(ctx, t.cmd.Target, &model.Request{
 		Messages: messages, Tools: t.agent.tools(t.withheld), MaxOutput: t.agent.MaxOutput, Key: string(t.cmd.ID),
-	}, nil)
+	})
 	if err != nil {
 		if cutShort(ctx, err) {
 			return &done{dropped: true}

@@ -85,7 +85,7 @@ func table(t testing.TB, providers ...model.Provider) *route.Table {
 		name := "model" + string(rune('0'+i))
 		targets = append(targets, route.Target{Name: name, Model: name, Provider: p, Price: daruma.Price{Free: true}})
 	}
-	models, err := route.New(route.Options{Targets: targets})
+	models, err := route.NewTable(targets...)
 	if err != nil {
 		t.Fatal(err)
 	}
