@@ -38,11 +38,12 @@ func resultOf(tx *daruma.Tx, run *daruma.Run) *Result {
 	if tx.State == daruma.Quarantined {
 		return &Result{Run: tx.Run, State: tx.State, Note: tx.Note}
 	}
-	r := readResult(run)
+	r := ResultOf(run)
 	return &r
 }
 
-func readResult(run *daruma.Run) Result {
+// ResultOf returns where a folded run stands, such as one of [Read].
+func ResultOf(run *daruma.Run) Result {
 	return Result{
 		Run: run.ID(), State: run.State(), Note: run.Note(),
 		Finished: run.Finished(), Parked: run.Parked(), Approvals: slices.Clone(run.Approvals()),
@@ -151,7 +152,7 @@ func (s *Shell) wait(ctx context.Context, id daruma.RunID, through bool) (Result
 				return Result{}, err
 			}
 			if over(run.State()) {
-				return readResult(run), nil
+				return ResultOf(run), nil
 			}
 		}
 		if stopped {
