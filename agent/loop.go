@@ -46,22 +46,36 @@ func newLoop(ctx context.Context, s *Shell) *loop {
 	return l
 }
 
-// end stops every goroutine and waits for them; for those that cannot be
-// stopped only where so.
-func (l *loop) end(so bool) {
+// end stops every goroutine and waits for them, but not for ever: a call that
+// ignores its context is left behind, and is the error.
+func (l *loop) end() error {
 	l.timer.Stop()
 	l.s.stopTaking()
 	l.stop(errStop)
 	close(l.s.finished)
 	close(l.commits)
-	if so {
+	ended := make(chan struct{})
+	go func() {
 		l.wg.Wait()
+		close(ended)
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return daruma.Fail("agent.Run", daruma.KindTimeout, "%d calls have not ended %s after they were cancelled", l.m.running, patience)
 	}
+	for _, name := range names(l.s.agents) {
+		if err := l.s.agents[name].set.Close(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *loop) run(ctx context.Context) error {
 	stopped, grace := ctx.Done(), (<-chan time.Time)(nil)
-	patient := false
 	l.batch = append(l.batch, woken{})
 	for {
 		for _, in := range l.batch {
@@ -74,12 +88,11 @@ func (l *loop) run(ctx context.Context) error {
 		l.batch = l.batch[:0]
 		l.do(out)
 		if out.down != nil {
-			l.end(true)
+			_ = l.end() // what the journal says matters more
 			return out.down
 		}
 		if out.empty && len(l.pending) == 0 && len(l.s.inputs) == 0 {
-			l.end(true)
-			return nil
+			return l.end()
 		}
 		var commits chan []*flight
 		if len(l.pending) > 0 {
@@ -98,12 +111,11 @@ func (l *loop) run(ctx context.Context) error {
 			l.drain()
 			grace = time.After(max(l.s.grace, 0))
 		case <-grace:
-			if patient {
-				l.end(false)
-				return daruma.Fail("agent.Run", daruma.KindTimeout, "%d calls have not ended %s after they were cancelled", l.m.running, patience)
+			if l.work.Err() != nil {
+				return l.end()
 			}
 			l.stop(errStop)
-			patient, grace = true, time.After(patience)
+			grace = time.After(patience)
 		}
 	}
 }
