@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/daruma-run/daruma"
+)
+
+// program is one invocation; tests make their own.
+type program struct {
+	out, errors io.Writer
+	in          io.Reader
+	stop        func() // gives signals back: the next interrupt ends the process
+
+	flags
+}
+
+// flags are those of every command.
+type flags struct {
+	Config  string `short:"c" placeholder:"FILE" help:"Configuration; default daruma.yaml where that exists."`
+	Journal string `placeholder:"FILE" help:"SQLite file of the journal; overrides the configuration."`
+	Output  string `short:"o" enum:"text,json" default:"text" help:"Output: ${enum}."`
+	As      string `placeholder:"NAME" help:"Who acts, for the record; default the login name."`
+}
+
+// grammar is the command line.
+type grammar struct {
+	flags
+
+	Demo    demoCommand    `cmd:"" help:"Watch an agent fall five times and get up, killed in the middle. No keys, no network."`
+	Run     runCommand     `cmd:"" help:"Start a run and work on it until it ends or waits for somebody."`
+	Resume  resumeCommand  `cmd:"" help:"Go on with runs that were left, or with one after raising its limits."`
+	Runs    runsCommand    `cmd:"" help:"List runs, newest first."`
+	Show    showCommand    `cmd:"" help:"Tell what a run did, step by step."`
+	Explain explainCommand `cmd:"" help:"Say in ten lines why a run fell, how it was caught and what to do."`
+	Approve approveCommand `cmd:"" help:"Say yes to an open approval."`
+	Reject  rejectCommand  `cmd:"" help:"Say no to an open approval."`
+	Answer  answerCommand  `cmd:"" help:"Answer the question a run is parked with."`
+	Cancel  cancelCommand  `cmd:"" help:"Stop a run: what is in flight ends first."`
+	Fake    fakeCommand    `cmd:"" help:"Serve a scripted model provider that fails on purpose."`
+	Bench   benchCommand   `cmd:"" help:"Measure."`
+	Conf    configCommand  `cmd:"" name:"config" help:"Look at the configuration."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// Exit codes; the package comment explains them.
+const (
+	exitOK = iota
+	exitFailed
+	exitUsage
+	exitParked
+	exitDegraded
+	exitCancelled
+	exitStopped
+)
+
+// exitCode is how a command ends with something other than 0 or 1.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+// main parses the arguments, performs the command and returns the exit code.
+func (p *program) main(ctx context.Context, stop func(), args []string) int {
+	p.stop = stop
+	var g grammar
+	exited := -1
+	parser, err := kong.New(&g, kong.Name("daruma"), kong.Writers(p.out, p.errors),
+		kong.Description("Daruma, agent error recovery: gets AI agents back on their feet."),
+		kong.UsageOnError(), kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		fmt.Fprintln(p.errors, "daruma:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(p.errors, "daruma: %v\nhint: daruma --help lists the commands\n", err)
+		return exitUsage
+	}
+	p.flags = g.flags
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return p.end(parsed.Run(p))
+}
+
+// end prints an error with a hint and turns it into the exit code.
+func (p *program) end(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if code, ok := errors.AsType[exitCode](err); ok {
+		return int(code)
+	}
+	fmt.Fprintln(p.errors, "daruma:", strings.TrimPrefix(err.Error(), "config: "))
+	if h := hint(err); h != "" {
+		fmt.Fprintln(p.errors, "hint:", h)
+	}
+	if daruma.KindOf(err) == daruma.KindInvalid {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// hint says what to do next, for errors people meet.
+func hint(err error) string {
+	switch daruma.KindOf(err) {
+	case daruma.KindNotFound:
+		return "daruma runs lists what there is"
+	case daruma.KindDown:
+		return "the journal stopped writing; check the disk, then start again: nothing acknowledged is lost"
+	case daruma.KindCorrupt:
+		return "the run is set aside and nothing is done with it; the others go on"
+	}
+	return ""
+}
+
+// actor is who acts on the command line.
+func (p *program) actor() daruma.Actor {
+	name := p.As
+	if name == "" {
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
+	}
+	if name == "" {
+		name = "unknown"
+	}
+	return daruma.Actor("user:" + name)
+}
+
+// terminal reports whether a stream is a person's terminal.
+func terminal(v any) bool {
+	f, ok := v.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

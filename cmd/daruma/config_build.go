@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/agent"
+	"github.com/daruma-run/daruma/model/fake"
+	"github.com/daruma-run/daruma/model/openai"
+	"github.com/daruma-run/daruma/model/route"
+	"github.com/daruma-run/daruma/tool"
+)
+
+// system is what a configuration comes to: checked, nothing started.
+type system struct {
+	agents []agent.Agent
+	models *route.Table
+	grace  time.Duration
+}
+
+// build checks the whole configuration and makes agents, tools and targets of
+// it. It opens nothing and calls nobody.
+func (c *config) build() (*system, error) {
+	sys := &system{}
+	var err error
+	if sys.grace, err = c.duration("grace", c.Grace); err != nil {
+		return nil, err
+	}
+	if sys.models, err = c.buildModels(); err != nil {
+		return nil, err
+	}
+	tools, err := c.buildTools()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Agents)) {
+		a, err := c.buildAgent(name, tools)
+		if err != nil {
+			return nil, err
+		}
+		sys.agents = append(sys.agents, a)
+	}
+	return sys, nil
+}
+
+func (c *config) buildModels() (*route.Table, error) {
+	var targets []route.Target
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		m := c.Models[name]
+		path := "models." + name
+		t := route.Target{Name: name, Model: m.Model, MaxOutput: m.MaxOutput}
+		if t.Model == "" {
+			t.Model = name
+		}
+		if m.MaxOutput < 0 {
+			return nil, c.bad(path+".max_output", "%d; accepted: more than 0", m.MaxOutput)
+		}
+		if p := m.Price; p != nil {
+			if p.Input < 0 || p.Cached < 0 || p.Output < 0 {
+				return nil, c.bad(path+".price", "negative; accepted: US dollars per million tokens")
+			}
+			perToken := func(perMillion float64) daruma.Money {
+				return daruma.Money(math.Round(perMillion * float64(daruma.Dollar) / 1e6))
+			}
+			t.Price = daruma.Price{Input: perToken(p.Input), Cached: perToken(p.Cached), Output: perToken(p.Output), Free: p.Free}
+		}
+		switch {
+		case m.Script != "" && m.URL != "":
+			return nil, c.bad(path, "both url and script; accepted: one of them")
+		case m.Script != "":
+			script, err := c.script(path+".script", m.Script)
+			if err != nil {
+				return nil, err
+			}
+			t.Provider = fake.New(script)
+		case m.URL != "":
+			key := ""
+			if m.Key != "" {
+				if key = os.Getenv(m.Key); key == "" {
+					return nil, c.bad(path+".key_env", "the environment variable %s is not set; accepted: the name of one that holds the API key", m.Key)
+				}
+			}
+			p, err := openai.New(openai.Options{BaseURL: m.URL, Key: key})
+			if err != nil {
+				return nil, c.bad(path+".url", "%v", err)
+			}
+			t.Provider = p
+		default:
+			return nil, c.bad(path, "no url; accepted: url of an OpenAI-compatible API, or script")
+		}
+		targets = append(targets, t)
+	}
+	return route.NewTable(targets...)
+}
+
+func (c *config) script(path, file string) (*fake.Script, error) {
+	if !filepath.IsAbs(file) && c.file != "" {
+		file = filepath.Join(filepath.Dir(c.file), file)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, c.bad(path, "%v", err)
+	}
+	script, err := fake.Parse(data)
+	if err != nil {
+		return nil, c.bad(path, "%s: %v", file, err)
+	}
+	return script, nil
+}
+
+func (c *config) buildTools() (map[string]tool.Tool, error) {
+	tools := map[string]tool.Tool{}
+	for name, t := range c.Tools {
+		path := "tools." + name
+		spec := daruma.ToolSpec{Name: name, Capability: t.Capability, Alternatives: t.Alternatives,
+			ReplaceWrite: t.ReplaceWrite, Approve: t.Approve}
+		for _, f := range []struct {
+			key, value string
+			into       interface{ UnmarshalText([]byte) error }
+		}{{"effect", t.Effect, &spec.Effect}, {"risk", t.Risk, &spec.Risk}, {"on_doubt", t.OnDoubt, &spec.OnDoubt}} {
+			if f.value == "" {
+				continue
+			}
+			if err := f.into.UnmarshalText([]byte(f.value)); err != nil {
+				return nil, c.bad(path+"."+f.key, "%v", unwrapped(err))
+			}
+		}
+		timeout, err := c.duration(path+".timeout", t.Timeout)
+		if err != nil {
+			return nil, err
+		}
+		spec.Timeout = daruma.Duration(timeout)
+		if t.URL == "" {
+			return nil, c.bad(path, "no url; accepted: the http or https address that calls are posted to")
+		}
+		for _, other := range t.Alternatives {
+			if _, ok := c.Tools[other]; !ok {
+				return nil, c.bad(path+".alternatives", "tool %q is not declared; declared: %s", other, names(c.Tools))
+			}
+		}
+		schema := json.RawMessage(`{"type":"object"}`)
+		if t.Schema != nil {
+			if schema, err = json.Marshal(t.Schema); err != nil {
+				return nil, c.bad(path+".schema", "%v", err)
+			}
+		}
+		if err := webAddress(t.URL); err != nil {
+			return nil, c.bad(path+".url", "%v", err)
+		}
+		built := tool.HTTP(spec, t.Description, schema, t.URL, nil)
+		if t.VerifyURL != "" {
+			if err := webAddress(t.VerifyURL); err != nil {
+				return nil, c.bad(path+".verify_url", "%v", err)
+			}
+			if !strings.Contains(t.VerifyURL, "{key}") {
+				return nil, c.bad(path+".verify_url", "%q has no {key}; accepted: an address such as http://127.0.0.1:9000/calls/{key}", t.VerifyURL)
+			}
+			built = tool.VerifyHTTP(built, t.VerifyURL, nil)
+		}
+		if _, err := tool.NewSet(withoutAlternatives(built)); err != nil {
+			return nil, c.bad(path+".schema", "%v", unwrapped(err))
+		}
+		tools[name] = built
+	}
+	return tools, nil
+}
+
+// webAddress refuses what is no absolute http or https URL.
+func webAddress(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%q is no web address; accepted: http://… or https://…", text)
+	}
+	return nil
+}
+
+func withoutAlternatives(t tool.Tool) tool.Tool {
+	t.Spec.Alternatives = nil
+	return t
+}
+
+func (c *config) buildAgent(name string, tools map[string]tool.Tool) (agent.Agent, error) {
+	a := c.Agents[name]
+	path := "agents." + name
+	out := agent.Agent{Name: name, Instructions: a.Instructions, Models: a.Models}
+	if len(a.Models) == 0 {
+		return out, c.bad(path, "no models; accepted: a list of %s", names(c.Models))
+	}
+	for i, m := range a.Models {
+		if _, ok := c.Models[m]; !ok {
+			return out, c.bad(fmt.Sprintf("%s.models[%d]", path, i), "model %q is not declared; declared: %s", m, names(c.Models))
+		}
+	}
+	seen := map[string]bool{}
+	for i, t := range a.Tools {
+		built, ok := tools[t]
+		if !ok {
+			return out, c.bad(fmt.Sprintf("%s.tools[%d]", path, i), "tool %q is not declared; declared: %s", t, names(c.Tools))
+		}
+		if seen[t] {
+			return out, c.bad(fmt.Sprintf("%s.tools[%d]", path, i), "tool %q twice", t)
+		}
+		seen[t] = true
+		out.Tools = append(out.Tools, built)
+	}
+	var err error
+	if out.Limits, err = c.buildLimits(path, a); err != nil {
+		return out, err
+	}
+	out.Ladder, err = c.buildLadder(path, a.Ladder)
+	return out, err
+}
+
+func names[V any](m map[string]V) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+}
+
+// unwrapped returns the cause of a Failure, for messages that already say
+// where something stands.
+func unwrapped(err error) error {
+	if f, ok := err.(*daruma.Failure); ok && f.Err != nil {
+		return f.Err
+	}
+	return err
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/daruma-run/daruma"
+)
+
+type configCommand struct {
+	Explain explainConfigCommand `cmd:"" help:"Print every effective value and where it came from."`
+}
+
+type explainConfigCommand struct{}
+
+// setting is one effective value.
+type setting struct {
+	Path   string `json:"path"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"` // file:line, a variable, a flag, "default" or "profile coding"
+}
+
+// Run performs daruma config explain.
+func (cmd *explainConfigCommand) Run(p *program) error {
+	c, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	sys, err := c.build()
+	if err != nil {
+		return err
+	}
+	settings := c.explain(sys)
+	if p.Output == "json" {
+		return p.writeJSON(settings)
+	}
+	for _, s := range settings {
+		fmt.Fprintf(p.out, "%-44s %-40s # %s\n", s.Path, s.Value, s.Origin)
+	}
+	return nil
+}
+
+func (c *config) explain(sys *system) []setting {
+	var all []setting
+	add := func(path, value string) { all = append(all, setting{path, value, c.origin(path)}) }
+	add("journal", c.Journal)
+	grace := c.Grace
+	if grace == "" {
+		grace = "30s"
+	}
+	add("grace", grace)
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		m, path := c.Models[name], "models."+name
+		if m.Script != "" {
+			add(path+".script", m.Script)
+		} else {
+			add(path+".url", m.URL)
+		}
+		if m.Key != "" {
+			add(path+".key_env", m.Key+" (set, not shown)")
+		}
+		price := "not known: calls are marked unpriced"
+		if m.Price != nil && m.Price.Free {
+			price = "free"
+		} else if m.Price != nil {
+			price = fmt.Sprintf("$%g in, $%g out per million tokens", m.Price.Input, m.Price.Output)
+		}
+		add(path+".price", price)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Tools)) {
+		t, path := c.Tools[name], "tools."+name
+		add(path+".url", t.URL)
+		effect := t.Effect
+		if effect == "" {
+			effect = "unsafe"
+		}
+		add(path+".effect", effect)
+	}
+	for _, a := range sys.agents {
+		path := "agents." + a.Name
+		add(path+".models", strings.Join(a.Models, ", "))
+		var tools []string
+		for _, t := range a.Tools {
+			tools = append(tools, t.Spec.Name)
+		}
+		add(path+".tools", strings.Join(tools, ", "))
+		l := a.Limits.Filled()
+		money := "no limit"
+		if l.Money > 0 {
+			money = l.Money.String()
+		}
+		for _, f := range []struct {
+			key   string
+			value any
+		}{{"steps", l.Steps}, {"time", l.Time}, {"tokens", l.Tokens}, {"money", money}, {"soft", l.Soft},
+			{"reflections", l.Reflections}, {"reflections_per_signal", l.ReflectionsPerSignal}, {"parallel", l.Parallel},
+			{"claims", l.Claims}, {"approve", l.Approve}, {"approval_time", l.ApprovalTime}, {"model_time", l.ModelTime}} {
+			at := path + ".limits." + f.key
+			all = append(all, setting{at, fmt.Sprint(f.value), c.limitOrigin(a.Name, f.key)})
+		}
+		for _, t := range daruma.SignalTypes() {
+			rungs, ok := a.Ladder.Rungs[t]
+			if !ok {
+				continue
+			}
+			at := path + ".ladder." + t.String()
+			all = append(all, setting{at, rungsText(rungs), c.firstOrigin(at, "ladder."+t.String())})
+		}
+	}
+	return all
+}
+
+func rungsText(rungs []daruma.Rung) string {
+	texts := make([]string, len(rungs))
+	for i, r := range rungs {
+		texts[i] = r.Remedy.String()
+		if r.Max > 1 {
+			texts[i] += fmt.Sprintf("×%d", r.Max)
+		}
+	}
+	return strings.Join(texts, " → ")
+}
+
+// origin says where the value at a path came from.
+func (c *config) origin(path string) string {
+	if o := c.origins[path]; o != "" {
+		return o
+	}
+	if at, ok := c.stands(path); ok {
+		return at
+	}
+	return "default"
+}
+
+// firstOrigin is the origin of the first path that stands in the file.
+func (c *config) firstOrigin(paths ...string) string {
+	for _, p := range paths {
+		if at, ok := c.stands(p); ok {
+			return at
+		}
+	}
+	return "default"
+}
+
+func (c *config) limitOrigin(agent, key string) string {
+	profile := c.Agents[agent].Profile
+	o := c.firstOrigin("agents."+agent+".limits."+key, "profiles."+profile+"."+key)
+	if o == "default" && profile == "coding" && (key == "steps" || key == "time") {
+		return "profile coding"
+	}
+	if o == "default" {
+		return c.firstOrigin("limits." + key)
+	}
+	return o
+}
+
+type versionCommand struct{}
+
+// Run performs daruma version.
+func (versionCommand) Run(p *program) error {
+	version := "development"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	if p.Output == "json" {
+		return p.writeJSON(map[string]any{"version": version, "fold": daruma.FoldVersion, "pid": os.Getpid()})
+	}
+	fmt.Fprintf(p.out, "daruma %s (fold %d)\n", version, daruma.FoldVersion)
+	return nil
+}

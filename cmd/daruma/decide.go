@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/agent"
+	"github.com/daruma-run/daruma/sqlite"
+)
+
+type approveCommand struct {
+	Approval string `arg:"" help:"Id of the approval, or the end of it."`
+	Reason   string `help:"For the record."`
+}
+
+// Run performs daruma approve.
+func (cmd *approveCommand) Run(ctx context.Context, p *program) error {
+	return p.post(ctx, "approved", func(j sqlite.Access) error {
+		return agent.Decide(ctx, j, cmd.Approval, true, p.actor(), cmd.Reason)
+	})
+}
+
+type rejectCommand struct {
+	Approval string `arg:"" help:"Id of the approval, or the end of it."`
+	Reason   string `help:"Told to the model and kept for the record."`
+}
+
+// Run performs daruma reject.
+func (cmd *rejectCommand) Run(ctx context.Context, p *program) error {
+	return p.post(ctx, "rejected", func(j sqlite.Access) error {
+		return agent.Decide(ctx, j, cmd.Approval, false, p.actor(), cmd.Reason)
+	})
+}
+
+type answerCommand struct {
+	ID     string `arg:"" name:"run" help:"The parked run."`
+	Choice string `arg:"" help:"retry, happened, absent, skip, say or abort; daruma show RUN tells which are accepted."`
+	Text   string `arg:"" optional:"" help:"What to tell the model (say), the result (happened), or why."`
+}
+
+// Run performs daruma answer.
+func (cmd *answerCommand) Run(ctx context.Context, p *program) error {
+	return p.post(ctx, "answered", func(j sqlite.Access) error {
+		run, err := agent.Read(ctx, j, daruma.RunID(cmd.ID))
+		if err != nil {
+			return err
+		}
+		park := run.Parked()
+		if park == nil {
+			return daruma.Fail("answer", daruma.KindConflict, "run %s asks nothing: it is %s", cmd.ID, run.State())
+		}
+		for _, option := range park.Options {
+			if option == cmd.Choice {
+				return agent.Answer(ctx, j, run.ID(), "", p.actor(), daruma.Answer{Choice: cmd.Choice, Text: cmd.Text})
+			}
+		}
+		return daruma.Fail("answer", daruma.KindInvalid, "%q is no answer to %q; accepted: %v", cmd.Choice, park.Text, park.Options)
+	})
+}
+
+type cancelCommand struct {
+	ID     string `arg:"" name:"run" help:"The run to stop."`
+	Reason string `help:"For the record."`
+}
+
+// Run performs daruma cancel.
+func (cmd *cancelCommand) Run(ctx context.Context, p *program) error {
+	return p.post(ctx, "cancelling", func(j sqlite.Access) error {
+		if _, err := j.Run(ctx, daruma.RunID(cmd.ID)); err != nil {
+			return err
+		}
+		return agent.Cancel(ctx, j, daruma.RunID(cmd.ID), p.actor(), cmd.Reason)
+	})
+}
+
+// post sends one message and says what becomes of it.
+func (p *program) post(ctx context.Context, done string, send func(sqlite.Access) error) error {
+	j, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	if err := send(j); err != nil {
+		return err
+	}
+	_, live := j.(*sqlite.Remote)
+	if p.Output == "json" {
+		return p.writeJSON(map[string]any{"done": done, "live": live})
+	}
+	if live {
+		fmt.Fprintln(p.out, done+"; the run goes on")
+	} else {
+		fmt.Fprintln(p.out, done+"; no process works on the journal: daruma resume goes on with the run")
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+// Command daruma gets AI agents back on their feet.
+//
+//	daruma demo                  an agent falls five times and gets up, killed in the middle
+//	daruma run AGENT --input …   start a run and work on it until it ends or waits for somebody
+//	daruma runs | show | explain what runs there are, what one did, why it fell
+//	daruma resume [RUN]          go on with what a dead process left, or past a raised limit
+//	daruma approve | reject | answer | cancel
+//	daruma fake SCRIPT           a model provider that fails on purpose
+//	daruma bench recover         scripted falls: Daruma beside a bare loop
+//	daruma config explain        every effective value and where it came from
+//
+// # Configuration
+//
+// daruma.yaml in the working directory, or --config, or DARUMA_CONFIG; then
+// DARUMA_JOURNAL and DARUMA_GRACE; then flags. An empty file works. Unknown
+// keys are refused with their line.
+//
+//	journal: daruma.db           # SQLite file; PATH.lock and PATH.sock stand beside it
+//	grace: 30s                   # how long a stop waits for calls in flight
+//	models:
+//	  primary:
+//	    url: https://api.example/v1
+//	    model: gpt-4o            # default: the name above
+//	    key_env: API_KEY         # the variable that holds the key
+//	    price: {input: 2.5, cached: 1.25, output: 10}   # dollars per million tokens; or free: true
+//	    max_output: 4096
+//	  backup: {script: backup.txt}   # a fake provider's script instead of a url
+//	tools:
+//	  refund:
+//	    url: http://127.0.0.1:9000/refund
+//	    verify_url: http://127.0.0.1:9000/verify
+//	    description: Refund an order
+//	    schema: {type: object, required: [order], properties: {order: {type: string}}}
+//	    effect: payment          # unsafe (default), read, idempotent, keyed, transactional, payment
+//	    risk: high               # low, medium, high, critical; default by effect
+//	    on_doubt: ask            # ask, verify, retry, abort
+//	    capability: refunds
+//	    alternatives: [refund_by_bank]
+//	    replace_write: false     # let an alternative replace this writing tool
+//	    approve: false           # ask before every call
+//	    timeout: 10s
+//	agents:
+//	  desk:
+//	    instructions: You handle refunds.
+//	    models: [primary, backup]
+//	    tools: [refund]
+//	    profile: coding          # 200 steps, 2 hours; or one of profiles
+//	    limits: {steps: 20, time: 5m, tokens: 100000, money: 0.50}
+//	    ladder:
+//	      tool_failed: [{remedy: retry, max: 2, first: 1s}, {remedy: escalate}]
+//	limits: {}                   # for every agent
+//	profiles: {}                 # named limits
+//	ladder: {}                   # for every agent, by signal
+//
+// # Exit codes
+//
+//	0 done; the run completed
+//	1 the run failed, or something went wrong
+//	2 bad usage or configuration; nothing was started
+//	3 the run is parked: somebody must approve, answer or raise a limit
+//	4 the run ended degraded: the answer lists what is missing
+//	5 the run was cancelled
+//	6 stopped before the run ended; it goes on with daruma resume
+package main

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/agent"
+)
+
+// teller prints the story of one run while it happens; with -o json only what
+// the result says at the end. Its methods may be called by many goroutines.
+type teller struct {
+	p    *program
+	only daruma.RunID
+
+	mu    sync.Mutex
+	story story
+	early []daruma.Event // of runs before only was known
+}
+
+func (t *teller) observe(run daruma.RunID, events []daruma.Event) {
+	if t.p.Output == "json" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if run != t.only {
+		return
+	}
+	for _, e := range events {
+		if line := t.story.line(e); line != "" {
+			fmt.Fprintf(t.p.out, "  %s\n", line)
+		}
+	}
+}
+
+// flush waits until what was observed has been printed.
+func (t *teller) flush() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+}
+
+// parked tells what the run waits for and how to give it.
+func (t *teller) parked(r agent.Result) {
+	if t.p.Output == "json" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, line := range nextSteps(r) {
+		fmt.Fprintf(t.p.out, "    %s\n", line)
+	}
+}
+
+// nextSteps says which command gives a parked run what it waits for.
+func nextSteps(r agent.Result) []string {
+	var lines []string
+	for _, a := range r.Approvals {
+		lines = append(lines, "daruma approve "+a.ID+"   or   daruma reject "+a.ID+" --reason …")
+	}
+	if r.Parked == nil {
+		return lines
+	}
+	switch r.Parked.Reason {
+	case daruma.ParkSteps:
+		lines = append(lines, fmt.Sprintf("daruma resume %s --steps N", r.Run))
+	case daruma.ParkTime:
+		lines = append(lines, fmt.Sprintf("daruma resume %s --time 10m", r.Run))
+	case daruma.ParkTokens:
+		lines = append(lines, fmt.Sprintf("daruma resume %s --tokens N", r.Run))
+	case daruma.ParkMoney:
+		lines = append(lines, fmt.Sprintf("daruma resume %s --money USD", r.Run))
+	}
+	if len(r.Parked.Options) > 0 {
+		lines = append(lines, fmt.Sprintf("daruma answer %s %s", r.Run, strings.Join(r.Parked.Options, "|")))
+	}
+	return lines
+}
+
+// resultJSON is a result as -o json prints it.
+type resultJSON struct {
+	Run       daruma.RunID      `json:"run"`
+	State     daruma.RunState   `json:"state"`
+	Level     daruma.Level      `json:"level"`
+	Answer    string            `json:"answer,omitempty"`
+	Missing   []string          `json:"missing,omitempty"`
+	Text      string            `json:"text,omitempty"`
+	Parked    *daruma.Parked    `json:"parked,omitempty"`
+	Approvals []daruma.Approval `json:"approvals,omitempty"`
+	Next      []string          `json:"next,omitempty"` // commands that help a parked run
+	Falls     []daruma.Fall     `json:"falls"`
+	Steps     int               `json:"steps"`
+	Usage     daruma.Usage      `json:"usage"`
+	Cost      string            `json:"cost"`
+}
+
+func jsonOf(r agent.Result) resultJSON {
+	out := resultJSON{Run: r.Run, State: r.State, Parked: r.Parked, Approvals: r.Approvals,
+		Falls: r.Falls, Steps: r.Steps, Usage: r.Usage, Cost: r.Cost.String(), Text: r.Note}
+	if out.Falls == nil {
+		out.Falls = []daruma.Fall{}
+	}
+	if f := r.Finished; f != nil {
+		out.Level, out.Answer, out.Missing, out.Text = f.Level, f.Answer, f.Missing, f.Text
+	} else {
+		out.Next = nextSteps(r)
+	}
+	return out
+}
+
+// result prints how a run ended and turns it into an exit code.
+func (p *program) result(r agent.Result) error {
+	if p.Output == "json" {
+		if err := p.writeJSON(jsonOf(r)); err != nil {
+			return err
+		}
+		return stateCode(r.State)
+	}
+	switch {
+	case r.Finished != nil:
+		fmt.Fprintf(p.out, "\n%s\n", printableLines(r.Finished.Answer))
+		for _, m := range r.Finished.Missing {
+			fmt.Fprintf(p.out, "missing: %s\n", printable(m))
+		}
+		if r.Finished.Answer == "" && r.Finished.Text != "" {
+			fmt.Fprintln(p.out, printable(r.Finished.Text))
+		}
+	case r.State == daruma.ParkedState:
+		fmt.Fprintf(p.out, "\nparked: %s\n", printable(r.Parked.Text))
+		for _, line := range nextSteps(r) {
+			fmt.Fprintf(p.out, "    %s\n", line)
+		}
+	default:
+		fmt.Fprintf(p.out, "\n%s: %s\n", r.State, printable(r.Note))
+	}
+	fmt.Fprintf(p.out, "%s %s, %d steps, %d tokens, %s, %d falls\n", r.Run, r.State, r.Steps, r.Usage.Total(), r.Cost, len(r.Falls))
+	return stateCode(r.State)
+}
+
+// printableLines is printable for text of several lines.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// stateCode is the exit code for a run's state.
+func stateCode(s daruma.RunState) error {
+	switch s {
+	case daruma.Completed:
+		return nil
+	case daruma.Degraded:
+		return exitCode(exitDegraded)
+	case daruma.ParkedState:
+		return exitCode(exitParked)
+	case daruma.Cancelled:
+		return exitCode(exitCancelled)
+	}
+	return exitCode(exitFailed)
+}

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/agent"
+	"github.com/daruma-run/daruma/sqlite"
+)
+
+// limitFlags raise limits of one run.
+type limitFlags struct {
+	Steps  int           `placeholder:"N" help:"Limit of steps."`
+	Time   time.Duration `placeholder:"5m" help:"Limit of active time."`
+	Tokens int64         `placeholder:"N" help:"Limit of tokens."`
+	Money  float64       `placeholder:"USD" help:"Limit of money in US dollars."`
+}
+
+func (f limitFlags) limits() daruma.Limits {
+	return daruma.Limits{Steps: f.Steps, Time: daruma.Duration(f.Time), Tokens: f.Tokens,
+		Money: daruma.Money(math.Round(f.Money * float64(daruma.Dollar)))}
+}
+
+type runCommand struct {
+	Agent      string `arg:"" help:"Name of an agent in the configuration."`
+	Input      string `short:"i" required:"" help:"What the run is asked to do; - reads standard input."`
+	ID         string `placeholder:"ID" help:"Name of the run; default a new one."`
+	Key        string `placeholder:"KEY" help:"Start once: the same key again names the same run."`
+	Detach     bool   `help:"Only start it; daruma resume, or the process that owns the journal, works on it."`
+	NoWait     bool   `help:"Exit with 3 when the run is parked instead of waiting for the answer."`
+	limitFlags `embed:""`
+}
+
+// Run performs daruma run.
+func (cmd *runCommand) Run(ctx context.Context, p *program) error {
+	if cmd.Input == "-" {
+		b, err := io.ReadAll(io.LimitReader(p.in, 8<<20))
+		if err != nil {
+			return daruma.Fail("input", daruma.KindInvalid, "standard input: %w", err)
+		}
+		cmd.Input = string(b)
+	}
+	start := agent.Start{ID: daruma.RunID(cmd.ID), Agent: cmd.Agent, Input: cmd.Input, Key: cmd.Key, Limits: cmd.limits()}
+	return p.work(ctx, work{start: &start, detach: cmd.Detach, noWait: cmd.NoWait})
+}
+
+type resumeCommand struct {
+	ID         string `arg:"" optional:"" name:"run" help:"The run to go on with; default all that were left."`
+	NoWait     bool   `help:"Exit with 3 when the run is parked instead of waiting for the answer."`
+	limitFlags `embed:""`
+}
+
+// Run performs daruma resume.
+func (cmd *resumeCommand) Run(ctx context.Context, p *program) error {
+	limits := cmd.limits()
+	if limits != (daruma.Limits{}) && cmd.ID == "" {
+		return daruma.Fail("resume", daruma.KindInvalid, "limits are raised for one run; accepted: daruma resume RUN --steps 20")
+	}
+	return p.work(ctx, work{run: daruma.RunID(cmd.ID), raise: limits, noWait: cmd.NoWait})
+}
+
+// work is what run and resume ask for.
+type work struct {
+	start  *agent.Start
+	run    daruma.RunID // empty with start nil: all runs that were left
+	raise  daruma.Limits
+	detach bool
+	noWait bool
+}
+
+// work owns the journal and performs runs, or hands the work to the process
+// that owns it and follows.
+func (p *program) work(ctx context.Context, w work) error {
+	c, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	if _, err := c.build(); err != nil {
+		return err
+	}
+	db, err := sqlite.Open(ctx, c.Journal, nil)
+	if daruma.KindOf(err) == daruma.KindExists {
+		return p.handOver(ctx, c, w)
+	}
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	t := &teller{p: p, only: w.run}
+	shell, err := c.shell(db, t.observe)
+	if err != nil {
+		return err
+	}
+	if err := p.begin(ctx, shell, db, &w, t); err != nil {
+		return err
+	}
+	if w.detach {
+		return p.detached(w.run)
+	}
+	return p.perform(ctx, shell, db, w, t)
+}
+
+// begin starts the run, or raises the limits of one.
+func (p *program) begin(ctx context.Context, shell *agent.Shell, j sqlite.Access, w *work, t *teller) error {
+	if w.start != nil {
+		id, err := shell.Start(ctx, *w.start)
+		if err != nil {
+			return err
+		}
+		w.run = id
+		t.only = id
+	}
+	if w.run != "" && w.start == nil {
+		if _, err := j.Run(ctx, w.run); err != nil {
+			return err
+		}
+	}
+	if w.raise != (daruma.Limits{}) {
+		return agent.Raise(ctx, j, w.run, "", p.actor(), w.raise)
+	}
+	return nil
+}
+
+func (p *program) detached(id daruma.RunID) error {
+	if p.Output == "json" {
+		return p.writeJSON(map[string]any{"run": id})
+	}
+	fmt.Fprintf(p.out, "%s started; daruma resume works on it\n", id)
+	return nil
+}
+
+// perform runs the shell until the run has ended or waits for somebody.
+func (p *program) perform(ctx context.Context, shell *agent.Shell, db *sqlite.DB, w work, t *teller) error {
+	inner, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- shell.Run(inner) }()
+	err := p.await(ctx, shell, db, w, t)
+	stopped := ctx.Err() != nil
+	if stopped {
+		p.stop() // a second interrupt ends the process at once
+		fmt.Fprintln(p.errors, "stopping: letting calls in flight end; interrupt again to stop now")
+	}
+	cancel()
+	if e := <-ended; e != nil {
+		return e
+	}
+	if stopped && daruma.KindOf(err) == daruma.KindCancelled {
+		fmt.Fprintln(p.errors, "stopped; go on with: daruma resume", w.run)
+		return exitCode(exitStopped)
+	}
+	return err
+}
+
+func (p *program) await(ctx context.Context, shell *agent.Shell, j daruma.Reader, w work, t *teller) error {
+	if w.run == "" {
+		return p.awaitAll(ctx, shell, j)
+	}
+	wait := func(wait func(context.Context, daruma.RunID) (agent.Result, error)) (agent.Result, error) {
+		return wait(ctx, w.run)
+	}
+	result, err := wait(shell.Wait)
+	if err == nil && result.State == daruma.ParkedState && !w.noWait {
+		t.parked(result)
+		for err == nil && !result.State.Finished() && result.State != daruma.Quarantined {
+			result, err = wait(shell.WaitFinished)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	t.flush()
+	return p.result(result)
+}
+
+// awaitAll works on everything that was left, until each run has ended or is
+// parked.
+func (p *program) awaitAll(ctx context.Context, shell *agent.Shell, j daruma.Reader) error {
+	infos, err := j.Runs(ctx, daruma.Query{States: []daruma.RunState{daruma.Running, daruma.Waiting, daruma.ParkedState}, Limit: 10_000})
+	if err != nil {
+		return err
+	}
+	var results []agent.Result
+	for _, info := range infos {
+		r, err := shell.Wait(ctx, info.ID)
+		if err != nil {
+			return err
+		}
+		results = append(results, r)
+		if p.Output != "json" {
+			fmt.Fprintf(p.out, "%s  %-9s %s\n", r.Run, r.State, printable(short(r.Note)))
+		}
+	}
+	if p.Output == "json" {
+		out := make([]resultJSON, len(results))
+		for i, r := range results {
+			out[i] = jsonOf(r)
+		}
+		return p.writeJSON(out)
+	}
+	if len(results) == 0 {
+		fmt.Fprintln(p.out, "nothing was left to do")
+	}
+	return nil
+}
+
+// handOver lets the process that owns the journal do the work, and follows it.
+func (p *program) handOver(ctx context.Context, c *config, w work) error {
+	conn, err := sqlite.Connect(ctx, c.Journal, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	t := &teller{p: p}
+	if w.start != nil {
+		shell, err := c.shell(starter{conn}, nil)
+		if err != nil {
+			return err
+		}
+		if err := p.begin(ctx, shell, conn, &w, t); err != nil {
+			return err
+		}
+	} else if err := p.begin(ctx, nil, conn, &w, t); err != nil {
+		return err
+	}
+	switch {
+	case w.detach:
+		return p.detached(w.run)
+	case w.run == "":
+		return daruma.Fail("resume", daruma.KindInvalid, "the process that owns %s is working on it already; daruma runs shows what it does", c.Journal)
+	}
+	return p.follow(ctx, conn, w, t)
+}
+
+// follow shows a run that another process performs.
+func (p *program) follow(ctx context.Context, j daruma.Reader, w work, t *teller) error {
+	const every = 200 * time.Millisecond
+	t.only = w.run
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	told := false
+	for after := int64(0); ; {
+		var events []daruma.Event
+		for e, err := range j.Events(ctx, w.run, after) {
+			if err != nil {
+				return err
+			}
+			events, after = append(events, e), e.Seq
+		}
+		t.observe(w.run, events)
+		run, err := agent.Read(ctx, j, w.run)
+		if err != nil {
+			return err
+		}
+		switch state := run.State(); {
+		case state.Finished(), state == daruma.ParkedState && w.noWait:
+			t.flush()
+			return p.result(agent.ResultOf(run))
+		case state == daruma.ParkedState && !told:
+			told = true
+			t.parked(agent.ResultOf(run))
+		case state != daruma.ParkedState:
+			told = false
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			fmt.Fprintln(p.errors, "no longer following; the run goes on")
+			return exitCode(exitStopped)
+		}
+	}
+}
+
+// starter lets a shell start runs through the owner; it never runs itself.
+type starter struct{ sqlite.Access }
+
+func (starter) Claim(context.Context, daruma.Claim) (daruma.Claims, error) {
+	return daruma.Claims{}, errors.New("only the owner claims runs")
+}
+
+func (starter) Wake() <-chan struct{} { return nil }

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/agent"
+)
+
+type runsCommand struct {
+	State string `placeholder:"STATE" help:"Only runs in this state, such as parked."`
+	Agent string `placeholder:"NAME" help:"Only runs of this agent."`
+	Limit int    `default:"100" help:"At most so many."`
+}
+
+// Run performs daruma runs.
+func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
+	q := daruma.Query{Name: cmd.Agent, Limit: cmd.Limit}
+	if cmd.Limit <= 0 {
+		return daruma.Fail("runs", daruma.KindInvalid, "limit is %d; accepted: more than 0", cmd.Limit)
+	}
+	if cmd.State != "" {
+		var s daruma.RunState
+		if err := s.UnmarshalText([]byte(cmd.State)); err != nil {
+			return err
+		}
+		q.States = []daruma.RunState{s}
+	}
+	j, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	infos, err := j.Runs(ctx, q)
+	if err != nil {
+		return err
+	}
+	if p.Output == "json" {
+		if infos == nil {
+			infos = []daruma.RunInfo{}
+		}
+		return p.writeJSON(infos)
+	}
+	if len(infos) == 0 {
+		fmt.Fprintln(p.out, "no runs yet; daruma demo shows one")
+		return nil
+	}
+	for _, r := range infos {
+		fmt.Fprintf(p.out, "%-31s %-11s %-12s %s  %s\n", r.ID, r.State, short(r.Name), r.Updated.Local().Format(time.DateTime), printable(short(r.Note)))
+	}
+	return nil
+}
+
+type showCommand struct {
+	ID string `arg:"" name:"run" help:"The run."`
+}
+
+// Run performs daruma show.
+func (cmd *showCommand) Run(ctx context.Context, p *program) error {
+	j, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	id := daruma.RunID(cmd.ID)
+	info, err := j.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	run := daruma.NewRun(id, info.Tenant)
+	var events []daruma.Event
+	for e, err := range j.Events(ctx, id, 0) {
+		if err != nil {
+			return err
+		}
+		if err := run.Apply(e); err != nil {
+			return err
+		}
+		events = append(events, e)
+	}
+	result := agent.ResultOf(run)
+	if p.Output == "json" {
+		return p.writeJSON(struct {
+			resultJSON
+			Events []daruma.Event `json:"events"`
+		}{jsonOf(result), events})
+	}
+	var s story
+	fmt.Fprintf(p.out, "%s  %s  %s\n\n", id, info.Name, run.State())
+	for _, e := range events {
+		if line := s.line(e); line != "" {
+			fmt.Fprintf(p.out, "%4d %s  %s\n", e.Seq, e.Time.Local().Format("15:04:05.000"), line)
+		}
+	}
+	fmt.Fprintln(p.out)
+	if run.Parked() != nil {
+		for _, line := range nextSteps(result) {
+			fmt.Fprintf(p.out, "next: %s\n", line)
+		}
+	}
+	fmt.Fprintf(p.out, "%d steps, %d tokens, %s, active %s\n", run.Steps(), run.Usage().Total(), run.Cost(), run.Active().Round(time.Millisecond))
+	return nil
+}
+
+type explainCommand struct {
+	ID string `arg:"" name:"run" help:"The run."`
+}
+
+// Run performs daruma explain: at most ten lines.
+func (cmd *explainCommand) Run(ctx context.Context, p *program) error {
+	j, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	run, err := agent.Read(ctx, j, daruma.RunID(cmd.ID))
+	if err != nil {
+		return err
+	}
+	if p.Output == "json" {
+		return p.writeJSON(jsonOf(agent.ResultOf(run)))
+	}
+	for _, line := range explain(run) {
+		fmt.Fprintln(p.out, printable(line))
+	}
+	return nil
+}
+
+// explain says in at most ten lines what fell, how it was caught, where the
+// trouble began and what to do now.
+func explain(run *daruma.Run) []string {
+	const most = 10
+	lines := []string{fmt.Sprintf("%s of agent %s: %s after %d steps, %s", run.ID(), run.Started().Agent, run.State(), run.Steps(), run.Cost())}
+	falls := run.Falls()
+	if len(falls) == 0 {
+		lines = append(lines, "nothing fell")
+	} else {
+		lines = append(lines, fmt.Sprintf("it began at step %s: %s: %s", falls[0].Step, falls[0].Type, short(falls[0].Message)))
+	}
+	var ends []string
+	if f := run.Finished(); f != nil {
+		if f.Text != "" {
+			ends = append(ends, "end: "+short(f.Text))
+		}
+		if len(f.Missing) > 0 {
+			ends = append(ends, "missing: "+short(strings.Join(f.Missing, "; ")))
+		}
+	}
+	for _, line := range nextSteps(agent.ResultOf(run)) {
+		ends = append(ends, "next: "+line)
+	}
+	room := most - len(lines) - len(ends)
+	for i, f := range falls {
+		if i == room-1 && len(falls) > room {
+			lines = append(lines, fmt.Sprintf("… and %d more falls: daruma show %s", len(falls)-i, run.ID()))
+			break
+		}
+		lines = append(lines, fallText(f))
+	}
+	return append(lines, ends...)
+}
+
+// fallText tells one fall in a line.
+func fallText(f daruma.Fall) string {
+	var moves []string
+	for _, m := range f.Moves {
+		name := m.Remedy.String()
+		if m.Target != "" {
+			name += " " + m.Target
+		}
+		moves = append(moves, name)
+	}
+	end := "still open"
+	if by, ok := f.By(); f.Caught && ok {
+		end = "caught by " + by.String()
+	} else if f.Over {
+		end = "not caught"
+	} else if ok && by.Ends() {
+		end = "waits for a human"
+	}
+	what := f.Subject
+	if f.Tool != "" {
+		what = f.Tool
+	}
+	return fmt.Sprintf("step %s %s (%s): %s → %s", f.Step, f.Type, what, strings.Join(moves, ", "), end)
+}

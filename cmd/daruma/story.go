@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+// story tells the events of a run in lines for people. It keeps what it needs
+// to name things; one story for one run.
+type story struct {
+	calls   map[int]string // names of the current turn's calls
+	signals []daruma.Signal
+}
+
+// line tells one event; "" where there is nothing worth a line.
+func (s *story) line(e daruma.Event) string {
+	mark, text := s.tell(e)
+	if text == "" {
+		return ""
+	}
+	return mark + " " + printable(text)
+}
+
+// Marks of lines: a step that went well, a fall, a catch, a person.
+const (
+	markStep  = "·"
+	markFall  = "✗"
+	markCatch = "↑"
+	markHuman = "?"
+	markEnd   = "■"
+)
+
+func (s *story) tell(e daruma.Event) (mark, text string) {
+	switch e.Kind {
+	case daruma.KindStarted:
+		p := read[daruma.Started](e)
+		return markStep, fmt.Sprintf("%s starts: %s", p.Agent, short(p.Input.Text))
+	case daruma.KindClaimed:
+		p := read[daruma.Claim](e)
+		return markStep, "taken over by " + p.Node
+	case daruma.KindReplied:
+		p := read[daruma.Replied](e)
+		s.calls = map[int]string{}
+		var wants []string
+		for i, c := range p.Message.Calls {
+			s.calls[i] = c.Name
+			wants = append(wants, c.Name+"("+short(c.Arguments)+")")
+		}
+		if len(wants) > 0 {
+			return markStep, p.Target + " wants " + strings.Join(wants, ", ")
+		}
+		return markStep, p.Target + " says: " + short(p.Message.Text)
+	case daruma.KindSignal:
+		p := read[daruma.Signal](e)
+		return markFall, fmt.Sprintf("%s: %s", p.Type, short(p.Message))
+	case daruma.KindMove:
+		return markCatch, moveText(read[daruma.Move](e))
+	case daruma.KindToolCalled:
+		p := read[daruma.ToolCalled](e)
+		return markStep, fmt.Sprintf("calls %s (%s, attempt %d)", p.Tool, p.Effect, p.Attempt)
+	case daruma.KindToolReplied:
+		p := read[daruma.ToolReplied](e)
+		if p.Outcome == daruma.Succeeded {
+			return markStep, p.Tool + " → " + short(p.Text)
+		}
+		return "", ""
+	case daruma.KindApproval:
+		p := read[daruma.Approval](e)
+		return markHuman, fmt.Sprintf("needs approval: %s(%s), %s [%s]", p.Tool, short(p.Args), p.Why, p.ID)
+	case daruma.KindReceived:
+		return markHuman, receivedText(read[daruma.Post](e))
+	case daruma.KindParked:
+		return markHuman, "parked: " + read[daruma.Parked](e).Text
+	case daruma.KindFinished:
+		p := read[daruma.Finished](e)
+		text := p.State.String()
+		if p.Level != daruma.Full {
+			text += " (" + p.Level.String() + ")"
+		}
+		if p.Answer != "" {
+			text += ": " + short(p.Answer)
+		}
+		if p.State != daruma.Completed && p.Text != "" {
+			text += "; " + p.Text
+		}
+		return markEnd, text
+	}
+	return "", ""
+}
+
+// moveText says what a recovery does.
+func moveText(m daruma.Move) string {
+	wait := ""
+	if m.Wait > 0 {
+		wait = " in " + time.Duration(m.Wait).Round(time.Millisecond).String()
+	}
+	switch m.Remedy {
+	case daruma.Retry:
+		if m.Signal == daruma.UnknownOutcome {
+			return "retry" + wait + " with the same idempotency key: it cannot happen twice"
+		}
+		return fmt.Sprintf("retry %d%s", m.Try, wait)
+	case daruma.Reflect:
+		return "reflect: the model is shown what failed and asked for something else"
+	case daruma.Verify:
+		return "verify: asks the tool whether it happened"
+	case daruma.SwitchTool, daruma.SwitchModel:
+		return m.Remedy.String() + ": " + m.Target + " takes over"
+	case daruma.Degrade:
+		return "degrade: goes on without " + short(m.Missing)
+	case daruma.WrapUp:
+		return "wrap up: the model is told to finish"
+	case daruma.Escalate:
+		return "escalate: a human is asked"
+	case daruma.Park:
+		return "park: waits until the limit is raised"
+	}
+	return m.Remedy.String()
+}
+
+func receivedText(p daruma.Post) string {
+	switch p.Topic {
+	case daruma.TopicApproval:
+		var d daruma.Decision
+		json.Unmarshal(p.Payload, &d) // a payload that is none reads as no
+		word := "rejects"
+		if d.Approve {
+			word = "approves"
+		}
+		return fmt.Sprintf("%s %s %s%s", p.By, word, p.Key, colon(d.Reason))
+	case daruma.TopicAnswer:
+		var a daruma.Answer
+		json.Unmarshal(p.Payload, &a)
+		return fmt.Sprintf("%s answers %s%s", p.By, a.Choice, colon(a.Text))
+	case daruma.TopicCancel:
+		return string(p.By) + " cancels"
+	case daruma.TopicPolicy:
+		return fmt.Sprintf("%s changes the policy: %s", p.By, short(string(p.Payload)))
+	}
+	return fmt.Sprintf("%s posts on %s", p.By, p.Topic)
+}
+
+func colon(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + short(text)
+}
+
+// read decodes a payload; what does not decode reads as empty, since a story
+// must be tellable of any journal.
+func read[T any](e daruma.Event) T {
+	var v T
+	if json.Unmarshal(e.Payload, &v) != nil {
+		var zero T
+		return zero
+	}
+	return v
+}
+
+// short cuts text to a line's length.
+func short(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	const most = 140
+	if len(text) <= most {
+		return text
+	}
+	cut := most
+	for cut > 0 && text[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return text[:cut] + "…"
+}
+
+// printable takes out what could move a terminal's cursor: run data is text.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return ' '
+		}
+		return r
+	}, text)
+}
