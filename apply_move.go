@@ -15,7 +15,7 @@ func CallSubject(i int) string { return "call:" + strconv.Itoa(i) }
 func callOf(subject string) (int, bool) {
 	digits, ok := strings.CutPrefix(subject, "call:")
 	i, err := strconv.Atoi(digits)
-	return i, ok && err == nil
+	return i, ok && err == nil && i >= 0
 }
 
 // applyMove carries out what the ladder decided, as far as it is a matter of

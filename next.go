@@ -202,7 +202,7 @@ func (r *Run) commands() []Command {
 		return nil
 	case s.Park != nil:
 		if at := r.WakeAt(); !at.IsZero() {
-			return []Command{{ID: r.command(s.N + 1), Op: OpWait, Until: at}}
+			return []Command{{ID: r.command(r.expiring(at)), Op: OpWait, Until: at}}
 		}
 		return nil
 	case s.Cancel != nil || s.Ending != nil:
@@ -224,6 +224,17 @@ func (r *Run) commands() []Command {
 		return []Command{{ID: r.command(-s.Judge), Op: OpJudge, Of: JudgeResults}}
 	}
 	return r.callCommands(false)
+}
+
+// expiring returns the number of the call whose approval expires first: while
+// it waits no other command bears it, and with the decision it gets a new one.
+func (r *Run) expiring(at time.Time) int {
+	for _, a := range r.s.Approve {
+		if a.Expires.Equal(at) && a.Call < len(r.s.Calls) {
+			return r.s.Calls[a.Call].N
+		}
+	}
+	return r.s.N + 1
 }
 
 // callCommands lists the commands of the turn's calls; flying only: those that

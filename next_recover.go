@@ -191,6 +191,7 @@ func (r *Run) complete(m *Move, sig Signal) {
 	what := sig.Message
 	m.Why = fmt.Sprintf("%s: %s", sig.Type, what)
 	i, isCall := callOf(sig.Subject)
+	isCall = isCall && i < len(s.Calls)
 	switch m.Remedy {
 	case SwitchModel:
 		m.Target = r.otherModel()
