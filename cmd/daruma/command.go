@@ -38,6 +38,7 @@ type grammar struct {
 	Demo    demoCommand    `cmd:"" help:"Watch an agent fall five times and get up, killed in the middle. No keys, no network."`
 	Run     runCommand     `cmd:"" help:"Start a run and work on it until it ends or waits for somebody."`
 	Resume  resumeCommand  `cmd:"" help:"Go on with runs that were left, or with one after raising its limits."`
+	Serve   serveCommand   `cmd:"" help:"Own the journal and perform every run, until interrupted."`
 	Runs    runsCommand    `cmd:"" help:"List runs, newest first."`
 	Show    showCommand    `cmd:"" help:"Tell what a run did, step by step."`
 	Explain explainCommand `cmd:"" help:"Say in ten lines why a run fell, how it was caught and what to do."`

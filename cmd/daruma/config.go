@@ -162,9 +162,12 @@ func (c *config) parse(data []byte) error {
 			return err
 		}
 	}
-	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
+	var read config
+	if err := yaml.UnmarshalWithOptions(data, &read, yaml.Strict()); err != nil {
 		return c.syntax(err)
 	}
+	read.file, read.root, read.origins = c.file, c.root, c.origins
+	*c = read
 	return nil
 }
 

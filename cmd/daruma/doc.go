@@ -4,6 +4,7 @@
 //	daruma run AGENT --input …   start a run and work on it until it ends or waits for somebody
 //	daruma runs | show | explain what runs there are, what one did, why it fell
 //	daruma resume [RUN]          go on with what a dead process left, or past a raised limit
+//	daruma serve                 own the journal and perform every run, until interrupted
 //	daruma approve | reject | answer | cancel
 //	daruma fake SCRIPT           a model provider that fails on purpose
 //	daruma bench recover         scripted falls: Daruma beside a bare loop

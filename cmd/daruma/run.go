@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -80,8 +81,12 @@ func (p *program) work(ctx context.Context, w work) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.build(); err != nil {
+	sys, err := c.build()
+	if err != nil {
 		return err
+	}
+	if w.start != nil && !slices.ContainsFunc(sys.agents, func(a agent.Agent) bool { return a.Name == w.start.Agent }) {
+		return daruma.Fail("run", daruma.KindInvalid, "agent %q is unknown; accepted: %s", w.start.Agent, names(c.Agents))
 	}
 	db, err := sqlite.Open(ctx, c.Journal, nil)
 	if daruma.KindOf(err) == daruma.KindExists {

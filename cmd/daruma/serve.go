@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/sqlite"
+)
+
+type serveCommand struct{}
+
+// Run performs daruma serve: it goes on with every run that was left, and with
+// those that other processes start through the owner's socket.
+func (cmd *serveCommand) Run(ctx context.Context, p *program) error {
+	c, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	if _, err := c.build(); err != nil {
+		return err
+	}
+	db, err := sqlite.Open(ctx, c.Journal, nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	shell, err := c.shell(db, p.announce)
+	if err != nil {
+		return err
+	}
+	if p.Output != "json" {
+		fmt.Fprintf(p.out, "daruma owns %s (pid %d); daruma run, show, approve … work from other terminals; interrupt to stop\n", c.Journal, os.Getpid())
+	}
+	err = shell.Run(ctx)
+	if ctx.Err() != nil {
+		p.stop()
+	}
+	return err
+}
+
+// announce tells of runs that end or wait for somebody.
+func (p *program) announce(run daruma.RunID, events []daruma.Event) {
+	for _, e := range events {
+		if e.Kind != daruma.KindFinished && e.Kind != daruma.KindParked && e.Kind != daruma.KindSignal {
+			continue
+		}
+		if p.Output == "json" {
+			p.writeJSON(map[string]any{"run": run, "event": e})
+			continue
+		}
+		var s story
+		fmt.Fprintf(p.out, "%s %s\n", run, s.line(e))
+	}
+}
