@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/model"
 )
 
 // live is a run in memory.
@@ -25,10 +26,10 @@ type live struct {
 	posts   []daruma.Post    // not yet folded in
 	folding []daruma.PostID  // in the Tx in flight
 	open    []string         // approvals that are open in the journal
-	texts   map[daruma.Digest]string
-	flight  *flight   // not yet acknowledged
-	again   *flight   // to be committed again
-	alarm   time.Time // the earliest timer set
+	offer   []model.Tool     // of its tools those that this process has
+	flight  *flight          // not yet acknowledged
+	again   *flight          // to be committed again
+	alarm   time.Time        // the earliest timer set
 	dirty   bool
 	gone    bool // not in memory any more
 }
@@ -40,8 +41,7 @@ type task struct {
 	cmd       daruma.Command
 	limits    daruma.Limits
 	messages  []daruma.Message // of a model call
-	withheld  []string         // of a model call
-	load      []daruma.Digest  // of a judgement: texts it needs
+	tools     []model.Tool     // of a model call
 	started   bool
 	cancelled bool // its result is not wanted any more
 }
@@ -125,26 +125,12 @@ func (m *machine) foldResult(r *live, d *draft, done *done) error {
 	if done.poisoned != nil {
 		return done.poisoned
 	}
-	for digest, text := range done.texts {
-		r.keep(digest, text)
-	}
 	id := done.task.cmd.ID
 	if !slices.ContainsFunc(r.want, func(c daruma.Command) bool { return c.ID == id }) {
 		return nil
 	}
-	for _, b := range done.blobs {
-		r.keep(b.Digest, string(b.Bytes))
-	}
 	d.blobs = append(d.blobs, done.blobs...)
 	return m.apply(r, d, done.events...)
-}
-
-// keep remembers a large text until the turn is over, for the judges.
-func (r *live) keep(digest daruma.Digest, text string) {
-	if r.texts == nil {
-		r.texts = map[daruma.Digest]string{}
-	}
-	r.texts[digest] = text
 }
 
 func (m *machine) foldPost(r *live, d *draft, p *daruma.Post) error {
@@ -169,11 +155,7 @@ func (m *machine) decide(r *live, d *draft) error {
 			c := &commands[i]
 			switch {
 			case c.Op == daruma.OpJudge:
-				found, missing := r.judge(c)
-				if len(missing) > 0 {
-					continue // its texts are loaded first
-				}
-				if err := m.apply(r, d, found...); err != nil {
+				if err := m.apply(r, d, m.judge(r, c)...); err != nil {
 					return err
 				}
 				again = true
@@ -205,9 +187,6 @@ func (m *machine) apply(r *live, d *draft, events ...daruma.Event) error {
 		e.Seq = r.run.Head() + 1
 		if err := r.run.Apply(e); err != nil {
 			return err
-		}
-		if e.Kind == daruma.KindTurnEnded {
-			r.texts = nil
 		}
 		d.events = append(d.events, e)
 	}
@@ -287,9 +266,7 @@ func (m *machine) offer(r *live, c *daruma.Command) {
 	switch c.Op {
 	case daruma.OpCallModel:
 		messages := r.run.Messages()
-		t.messages, t.withheld = messages[:len(messages):len(messages)], r.run.Withheld()
-	case daruma.OpJudge:
-		_, t.load = r.judge(c)
+		t.messages, t.tools = messages[:len(messages):len(messages)], r.tools()
 	default:
 		t.limits = r.run.Started().Limits
 	}

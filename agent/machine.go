@@ -78,9 +78,8 @@ type (
 		task     *task
 		events   []daruma.Event
 		blobs    []daruma.Blob
-		texts    map[daruma.Digest]string // of a load
-		dropped  bool                     // cut short by the shell itself: as if it had never begun
-		poisoned error                    // of a load: the run cannot go on
+		dropped  bool  // cut short by the shell itself: as if it had never begun
+		poisoned error // the run cannot go on
 	}
 
 	woken    struct{} // the journal may have more to say
@@ -242,7 +241,9 @@ func (m *machine) takeRun(t taken) {
 	for _, a := range t.run.Approvals() {
 		r.open = append(r.open, a.ID)
 	}
-	if r.agent == nil {
+	if r.agent != nil {
+		r.offer = r.agent.offerTo(t.run.Started().Tools)
+	} else {
 		m.note(r.id, "agent "+t.info.Name+" is not one of this shell's: the run is held and not worked on", nil)
 	}
 	m.out.seen = append(m.out.seen, seen{run: r.id, events: t.fresh})

@@ -33,8 +33,6 @@ func (s *Shell) perform(ctx context.Context, t *task) (d *done) {
 	switch t.cmd.Op {
 	case daruma.OpCallModel:
 		return s.callModel(ctx, t)
-	case daruma.OpJudge:
-		return s.load(ctx, t)
 	case daruma.OpVerify:
 		return s.verify(ctx, t)
 	}
@@ -43,12 +41,9 @@ func (s *Shell) perform(ctx context.Context, t *task) (d *done) {
 
 // crashed answers a command whose performer panicked.
 func (s *Shell) crashed(t *task, err error) *done {
-	switch t.cmd.Op {
-	case daruma.OpCallModel:
+	if t.cmd.Op == daruma.OpCallModel {
 		return answered(daruma.KindModelFailed, daruma.ModelFailed{Command: t.cmd.ID, Target: t.cmd.Target,
 			Kind: daruma.KindInternal, Text: short(err.Error())})
-	case daruma.OpJudge:
-		return &done{poisoned: daruma.Fail("agent.perform", daruma.KindInternal, "%w", err)}
 	}
 	return answered(daruma.KindToolReplied, daruma.ToolReplied{Command: t.cmd.ID, Call: t.cmd.Call, Tool: t.cmd.Tool,
 		Outcome: daruma.Doubtful, Kind: daruma.KindDoubt, Text: short(err.Error())})
@@ -124,22 +119,6 @@ func plain(err error) string {
 		return plain(f.Err)
 	}
 	return err.Error()
-}
-
-// load fetches the large texts a judgement needs.
-func (s *Shell) load(ctx context.Context, t *task) *done {
-	d := &done{texts: make(map[daruma.Digest]string, len(t.load))}
-	for _, digest := range t.load {
-		text, err := s.blob(ctx, t.live.tenant, digest)
-		switch {
-		case cutShort(ctx, err):
-			return &done{dropped: true}
-		case err != nil:
-			return &done{poisoned: err}
-		}
-		d.texts[digest] = text
-	}
-	return d
 }
 
 // blob reads a text from the journal, again and again while the journal cannot

@@ -13,15 +13,18 @@ import (
 func (s *Shell) callModel(ctx context.Context, t *task) *done {
 	messages, err := s.whole(ctx, t)
 	if err != nil {
-		if cutShort(ctx, err) {
+		switch kind := daruma.KindOf(err); {
+		case cutShort(ctx, err):
 			return &done{dropped: true}
+		case kind == daruma.KindNotFound, kind == daruma.KindCorrupt, kind == daruma.KindDown:
+			return &done{poisoned: err}
 		}
-		return &done{poisoned: err}
+		return modelFailed(t, &route.Answer{Reply: &model.Reply{}}, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.cmd.Timeout)
 	defer cancel()
 	answer, err := s.models.Call(ctx, t.cmd.Target, &model.Request{
-		Messages: messages, Tools: t.agent.tools(t.withheld), MaxOutput: t.agent.MaxOutput, Key: string(t.cmd.ID),
+		Messages: messages, Tools: t.tools, MaxOutput: t.agent.MaxOutput, Key: string(t.cmd.ID),
 	})
 	if err != nil {
 		if cutShort(ctx, err) {

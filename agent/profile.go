@@ -104,12 +104,17 @@ func newProfile(a Agent, models *route.Table) (*profile, error) {
 	return p, nil
 }
 
-// tools returns what a model is told of the tools, without those withheld.
-func (p *profile) tools(withheld []string) []model.Tool {
-	if len(withheld) == 0 {
+// offerTo returns what a model is told of the tools that a run has frozen. A
+// tool that this process does not have is left out, and so is one that came
+// after the run began.
+func (p *profile) offerTo(frozen []daruma.ToolSpec) []model.Tool {
+	has := func(t model.Tool) bool {
+		return slices.ContainsFunc(frozen, func(s daruma.ToolSpec) bool { return s.Name == t.Name })
+	}
+	if !slices.ContainsFunc(p.offer, func(t model.Tool) bool { return !has(t) }) {
 		return p.offer
 	}
-	return slices.DeleteFunc(slices.Clone(p.offer), func(t model.Tool) bool { return slices.Contains(withheld, t.Name) })
+	return slices.DeleteFunc(slices.Clone(p.offer), func(t model.Tool) bool { return !has(t) })
 }
 
 func names(agents map[string]*profile) []string { return slices.Sorted(maps.Keys(agents)) }

@@ -322,3 +322,46 @@ func TestRefusesBadAgents(t *testing.T) {
 		t.Errorf("no agents: %v", err)
 	}
 }
+
+// TestJudgesCatchBadCalls lets a model invent a tool and write arguments that
+// do not fit: neither is called, the model is told, and the run ends well.
+func TestJudgesCatchBadCalls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var calls atomic.Int32
+		act := tool.Func("act", "Acts.", func(context.Context, word) (string, error) {
+			calls.Add(1)
+			return "acted", nil
+		}, daruma.ToolSpec{Effect: daruma.Unsafe})
+		h := open(t, agent.Options{
+			Journal: darumatest.NewMemory(),
+			Models:  table(t, script(call("akt", `{"word":"x"}`), call("act", `{"word":7}`), call("act", `{"word":"x"}`))),
+			Agents:  []agent.Agent{{Name: "helper", Tools: []tool.Tool{act}}},
+		})
+		r := h.waitFinished(h.start(agent.Start{Agent: "helper", Input: "act"}))
+		if r.State != daruma.Completed || calls.Load() != 1 || len(r.Falls) != 2 {
+			t.Fatalf("%s after %d calls, falls %+v", r.State, calls.Load(), r.Falls)
+		}
+		for i, want := range []daruma.SignalType{daruma.ToolUnknown, daruma.ArgumentsInvalid} {
+			if f := r.Falls[i]; f.Type != want || !f.Caught {
+				t.Errorf("fall %d: %+v, want %s caught", i, f, want)
+			}
+		}
+	})
+}
+
+// TestLoopsAreStopped has a model ask the same for ever.
+func TestLoopsAreStopped(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := open(t, agent.Options{
+			Journal: darumatest.NewMemory(),
+			Models: table(t, talk(func(context.Context, []daruma.Message) (daruma.Message, error) {
+				return call("look", `{"word":"x"}`), nil
+			})),
+			Agents: []agent.Agent{{Name: "helper", Tools: []tool.Tool{echo("look")}, Limits: daruma.Limits{Steps: 1000}}},
+		})
+		r := h.wait(h.start(agent.Start{Agent: "helper", Input: "look"}))
+		if r.State == daruma.Completed || len(r.Falls) == 0 || r.Falls[0].Type != daruma.Loop || r.Steps > 50 {
+			t.Errorf("%s after %d steps, falls %+v", r.State, r.Steps, r.Falls)
+		}
+	})
+}
