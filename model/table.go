@@ -59,6 +59,7 @@ var statusRows = [...]statusRow{
 	{from: 404, to: 404, kind: daruma.KindNotFound},
 	{from: 405, to: 405, kind: daruma.KindNotFound}, // the base URL is wrong
 	{from: 408, to: 408, kind: daruma.KindTimeout},
+	{from: 409, to: 409, kind: daruma.KindUnavailable}, // the request met another one: OpenAI asks to try again
 	{from: 410, to: 410, final: true, kind: daruma.KindNotFound},
 	{from: 413, to: 413, final: true, kind: daruma.KindOverflow},
 	{from: 424, to: 425, kind: daruma.KindUnavailable},
@@ -74,7 +75,6 @@ var statusRows = [...]statusRow{
 
 // vagueRows stand behind the vague codes.
 var vagueRows = [...]statusRow{
-	{from: 409, to: 409, kind: daruma.KindUnavailable}, // the request met another one: OpenAI asks to try again
 	{from: 400, to: 499, kind: daruma.KindInvalid},
 	{from: 0, to: 399, kind: daruma.KindBroken},
 }
