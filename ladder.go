@@ -62,11 +62,17 @@ type Move struct {
 
 // Check refuses a ladder that could climb for ever or hides rungs: every list
 // ends with abort, escalate or park and has none of them before its end; no
-// number is negative. The error, of KindInvalid, names signal and rung.
+// number is negative or no number at all; no list is for an unknown signal.
+// The error, of KindInvalid, names signal and rung.
 func (l Ladder) Check() error {
 	if len(l.Default) > 0 {
 		if err := checkRungs("default", l.Default); err != nil {
 			return err
+		}
+	}
+	for t := range l.Rungs {
+		if t == noSignal || t >= signalEnd {
+			return Fail("daruma.Ladder", KindInvalid, "ladder for signal %q, which is unknown", t)
 		}
 	}
 	for _, t := range SignalTypes() {
@@ -95,8 +101,8 @@ func checkRungs(name string, rungs []Rung) error {
 			return Fail(op, KindInvalid, "ladder for %s, rung %d: nothing can come after %s", name, i, r.Remedy)
 		case last && len(r.Causes) > 0:
 			return Fail(op, KindInvalid, "ladder for %s, rung %d: the end must hold for every cause", name, i)
-		case r.Max < 0 || r.First < 0 || r.Factor < 0 || r.Cap < 0:
-			return Fail(op, KindInvalid, "ladder for %s, rung %d (%s): max, first, factor and cap must not be negative", name, i, r.Remedy)
+		case r.Max < 0 || r.First < 0 || !(r.Factor >= 0) || math.IsInf(r.Factor, 0) || r.Cap < 0:
+			return Fail(op, KindInvalid, "ladder for %s, rung %d (%s): max, first, factor and cap must not be negative or infinite", name, i, r.Remedy)
 		}
 	}
 	return nil
@@ -182,13 +188,20 @@ func (r Rung) wait(taken int, h History) Duration {
 	}
 	sum := DigestOf([]byte(h.Seed))
 	share := float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
-	wait := h.Signal.RetryAfter + Duration(share*ceiling)
-	return min(wait, max(r.cap(), h.Signal.RetryAfter)).whole()
+	asked := max(h.Signal.RetryAfter, 0) // at most the cap, or the rung would not fit
+	if room := r.cap() - asked; share*ceiling < float64(room) {
+		return (asked + Duration(share*ceiling)).whole()
+	}
+	return r.cap().whole()
 }
 
-// whole rounds up to milliseconds, the precision of durable timers.
+// whole rounds up to milliseconds, the precision of durable timers, where that
+// does not overflow.
 func (d Duration) whole() Duration {
 	const ms = Duration(time.Millisecond)
+	if d > math.MaxInt64-ms {
+		return d
+	}
 	return (d + ms - 1) / ms * ms
 }
 

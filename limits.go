@@ -72,7 +72,7 @@ func (l Limits) Check() error {
 	}{
 		{"steps", l.Steps < 0, l.Steps}, {"time", l.Time < 0, l.Time},
 		{"tokens", l.Tokens < 0, l.Tokens}, {"money", l.Money < 0, l.Money},
-		{"soft", l.Soft < 0 || l.Soft > 1, l.Soft}, {"reflections", l.Reflections < 0, l.Reflections},
+		{"soft", !(l.Soft >= 0 && l.Soft <= 1), l.Soft}, {"reflections", l.Reflections < 0, l.Reflections},
 		{"reflections_per_signal", l.ReflectionsPerSignal < 0, l.ReflectionsPerSignal},
 		{"parallel", l.Parallel < 0, l.Parallel}, {"claims", l.Claims < 0, l.Claims},
 		{"approval_time", l.ApprovalTime < 0, l.ApprovalTime}, {"model_time", l.ModelTime < 0, l.ModelTime},
