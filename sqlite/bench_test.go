@@ -99,3 +99,49 @@ func BenchmarkBareInsert(b *testing.B) {
 	b.StopTimer()
 	report(b, took)
 }
+
+// BenchmarkBeside takes turns between a bare insert and a commit of one
+// caller, so that both see the same neighbours and the same disk.
+func BenchmarkBeside(b *testing.B) {
+	bare, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "bare.db")+"?_journal_mode=WAL&_synchronous=FULL")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer bare.Close()
+	bare.SetMaxOpenConns(1)
+	if _, err := bare.Exec(`CREATE TABLE t (n INTEGER PRIMARY KEY, payload BLOB)`); err != nil {
+		b.Fatal(err)
+	}
+	insert, err := bare.Prepare(`INSERT INTO t (payload) VALUES (?)`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	db, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "j.db"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Commit(b.Context(), []daruma.Tx{start("run_0")})[0]; err != nil {
+		b.Fatal(err)
+	}
+	var bares, commits []time.Duration
+	for b.Loop() {
+		t := time.Now()
+		if _, err := insert.Exec(payload); err != nil {
+			b.Fatal(err)
+		}
+		bares = append(bares, time.Since(t))
+		t = time.Now()
+		tx := daruma.Tx{Run: "run_0", Epoch: 1, Head: int64(len(commits)) + 1, Events: []daruma.Event{event("model.replied")}}
+		if err := db.Commit(b.Context(), []daruma.Tx{tx})[0]; err != nil {
+			b.Fatal(err)
+		}
+		commits = append(commits, time.Since(t))
+	}
+	slices.Sort(bares)
+	slices.Sort(commits)
+	mid := len(bares) / 2
+	b.ReportMetric(float64(bares[mid].Nanoseconds())/1e3, "bare-p50-µs")
+	b.ReportMetric(float64(commits[mid].Nanoseconds())/1e3, "commit-p50-µs")
+	b.ReportMetric(float64(commits[mid])/float64(bares[mid]), "ratio")
+}

@@ -12,8 +12,8 @@ import (
 // Options are settings of [Open]. The zero Options, and nil, are right for
 // everybody but tests. Durability is not an option.
 type Options struct {
-	// Fault is asked at the points named by the Fault constants, on the
-	// writer's goroutine, and exists for crash tests: it may kill the process
+	// Fault is asked at the points named by the Fault constants, never by two
+	// goroutines at once, and exists for crash tests: it may kill the process
 	// there, or return an error, which is treated as an error of the disk at
 	// that point (of KindExhausted: as a full disk). Nil means no faults.
 	Fault func(point string) error
@@ -112,6 +112,7 @@ func (d *DB) submit(ctx context.Context, name string, o *op) {
 		o.fail(daruma.Fail(name, daruma.KindDown, "the journal is closed"))
 		return
 	}
+	d.writer.push()
 	select {
 	case <-o.done:
 	case <-ctx.Done():
@@ -145,6 +146,7 @@ func (d *DB) Close() error {
 		doorErr := d.door.close()
 		d.writer.queue.close()
 		<-d.ran
+		d.writer.turn.Lock() // for good: a caller may still be at it
 		// Readers first: the last connection folds the log into the file.
 		d.closeErr = errors.Join(doorErr, d.reads.db.Close(), d.writer.conn.close(), d.lock.release())
 	})

@@ -28,7 +28,7 @@ const (
 
 // queue holds what callers want written until the writer comes for it.
 type queue struct {
-	ready chan struct{} // holds one value while ops may be non-empty
+	ready chan struct{} // holds one value while the writer's goroutine is wanted
 
 	mu     sync.Mutex
 	ops    []*op
@@ -46,28 +46,32 @@ func (q *queue) add(o *op) bool {
 		return false
 	}
 	q.ops = append(q.ops, o)
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
 	return true
 }
 
-// take returns all ops there are. The slice is the caller's until its next take.
-func (q *queue) take() (ops []*op, closed bool) {
+// take returns all ops there are. The slice is the caller's until the next take.
+func (q *queue) take() []*op {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	ops, q.ops, q.spare = q.ops, q.spare[:0], q.ops
-	return ops, q.closed
+	ops := q.ops
+	q.ops, q.spare = q.spare[:0], ops
+	return ops
 }
 
-// close lets no more ops in and wakes the writer.
+// call wakes the writer's goroutine.
+func (q *queue) call() { signal(q.ready) }
+
+// close lets no more ops in.
 func (q *queue) close() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.closed = true
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
+	q.mu.Unlock()
+	q.call()
+}
+
+// look returns how many ops wait and whether more may come.
+func (q *queue) look() (left int, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ops), q.closed
 }

@@ -19,44 +19,66 @@ const (
 // before the writer copies them into the database file.
 const checkpointPages = 2000
 
-// writer turns queued ops into commits. One goroutine runs it; the fields
-// below queue belong to that goroutine.
+// writer turns queued ops into commits. Whoever holds turn is the writer: the
+// goroutine of [writer.run], or a caller that finds nobody writing and commits
+// what is queued, its own op included, without waiting for that goroutine to
+// wake. The fields from conn on belong to the holder.
 type writer struct {
 	queue *queue
 	wake  chan struct{}
 	fault func(string) error
 
-	conn  *conn
-	rows  map[daruma.RunID]*row // rows of runs written lately, equal to those in the database
-	fresh int                   // pages appended since the last checkpoint, roughly
-
-	careful bool // each Tx in a savepoint of its own
+	turn    sync.Mutex
+	conn    *conn
+	rows    map[daruma.RunID]*row // rows of runs written lately, equal to those in the database
+	fresh   int                   // pages appended since the last checkpoint, roughly
+	careful bool                  // each op and Tx in a savepoint of its own
 
 	mu   sync.Mutex
 	err  error         // why it stopped
 	down chan struct{} // closed once err is set
 }
 
-// run commits what is queued until the queue is closed and empty. A batch is
-// whatever was queued while the last one was synced; nothing waits for a clock.
+// run commits what is queued until the queue is closed and empty.
 func (w *writer) run() {
 	for range w.queue.ready {
-		// Those just answered may be about to ask again: let them, so that
-		// they share this sync.
-		runtime.Gosched()
-		ops, closed := w.queue.take()
-		w.process(ops)
-		clear(ops)
-		if closed && len(ops) == 0 {
-			return
-		}
-		if closed {
-			w.queue.close() // come back and find it empty
-		}
+		w.turn.Lock()
+		w.batch()
 		if w.fresh > checkpointPages && w.stopped() == nil {
 			w.checkpoint()
 		}
+		w.turn.Unlock()
+		left, closed := w.queue.look()
+		if left > 0 {
+			w.queue.call()
+		} else if closed {
+			return
+		}
 	}
+}
+
+// push has the queue written, by the caller where nobody else is at it.
+func (w *writer) push() {
+	if w.turn.TryLock() {
+		w.batch()
+		more := w.fresh > checkpointPages
+		w.turn.Unlock()
+		if left, _ := w.queue.look(); left == 0 && !more {
+			return
+		}
+	}
+	w.queue.call()
+}
+
+// batch commits whatever was queued while the last batch was synced; nothing
+// waits for a clock.
+func (w *writer) batch() {
+	// Those just answered may be about to ask again: let them, so that they
+	// share this sync.
+	runtime.Gosched()
+	ops := w.queue.take()
+	w.process(ops)
+	clear(ops)
 }
 
 // process commits one batch and answers it.
