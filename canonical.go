@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -24,12 +25,15 @@ const maxCanonicalDepth = 512
 // are large integers with all their digits).
 //
 // It refuses, with KindInvalid, what two readers might read differently:
-// duplicate keys, invalid UTF-8, anything after the value; and nesting deeper
-// than 512.
+// duplicate keys, invalid UTF-8, half a surrogate pair, anything after the
+// value; and nesting deeper than 512.
 func Canonical(data []byte) ([]byte, error) {
 	const op = "daruma.Canonical"
 	if !utf8.Valid(data) {
 		return nil, Fail(op, KindInvalid, "JSON is not valid UTF-8")
+	}
+	if halfPair(data) {
+		return nil, Fail(op, KindInvalid, "JSON has half a surrogate pair")
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -41,6 +45,40 @@ func Canonical(data []byte) ([]byte, error) {
 		return nil, Fail(op, KindInvalid, "JSON has something after its value")
 	}
 	return out, nil
+}
+
+// halfPair reports whether a \u escape names a surrogate without its other
+// half. Readers make different things of it, this one's the same of all.
+func halfPair(data []byte) bool {
+	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		first, ok := escaped(data[i:])
+		if !ok {
+			i++ // the escaped character, a backslash perhaps
+			continue
+		}
+		i += 5
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		second, _ := escaped(data[min(i+1, len(data)):])
+		if utf16.DecodeRune(first, second) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
+}
+
+// escaped reads the \uXXXX that b begins with.
+func escaped(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	return rune(v), err == nil
 }
 
 func canonicalValue(out []byte, d *json.Decoder, depth int) ([]byte, error) {
