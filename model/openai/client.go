@@ -63,7 +63,11 @@ func New(o Options) (*Client, error) {
 	}
 	u, err := url.Parse(o.BaseURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return nil, daruma.Fail(op, daruma.KindInvalid, "base URL is %q; accepted: http or https with a host and no password, such as http://127.0.0.1:8080/v1", model.Redact(o.BaseURL, o.Key))
+		shown := model.Redact(o.BaseURL, o.Key)
+		if at := strings.LastIndex(shown, "@"); at >= 0 {
+			shown = "[secret]" + shown[at:]
+		}
+		return nil, daruma.Fail(op, daruma.KindInvalid, "base URL is %q; accepted: http or https with a host and no password, such as http://127.0.0.1:8080/v1", shown)
 	}
 	if strings.ContainsFunc(o.Key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return nil, daruma.Fail(op, daruma.KindInvalid, "key holds a line break or another control character; accepted: one line")
