@@ -19,19 +19,21 @@
 //	seed 7
 //
 //	model primary
-//	  fault 429 retry-after=200ms            # once, before anything else
-//	  when note contains "refund_order"      # it was told what was wrong
+//	  # once, before anything else
+//	  fault 429 retry-after=200ms
+//	  # Daruma told it what was wrong
+//	  when note contains "refund_order"
 //	    call refund {"order":"${result.lookup.order}","amount":"#{result.lookup.paid}"}
 //	  when turn 1
 //	    call lookup {"order":"A-17"}
+//	  # there is no such tool
 //	  when last tool lookup
-//	    call refund_order {"order":"A-17"}   # there is no such tool
+//	    call refund_order {"order":"A-17"}
 //	  when last tool refund contains "paid"
 //	    say "Refunded ${last.paid} dollars."
 //
 //	model backup
-//	  always
-//	    say "Backup speaking."
+//	  say "Backup speaking."
 //
 //	tool lookup effect=read
 //	  description "Finds an order"
@@ -41,10 +43,9 @@
 //
 //	tool refund effect=payment risk=high dedupe verify
 //	  schema {"type":"object","properties":{"order":{"type":"string"},"amount":{"type":"number"}},"required":["order","amount"]}
-//	  fault lost                             # paid, but the answer does not arrive
+//	  # it is paid, but the answer does not arrive
+//	  fault lost
 //	  return {"refund":"R-${n}","paid":"#{args.amount}"}
-//
-// (A comment behind a statement, as above for the reader, is not allowed.)
 //
 // Statements outside of a model or tool: "seed N", "model NAME", "tool NAME
 // ATTRIBUTE…". Everything below a model or tool belongs to it.

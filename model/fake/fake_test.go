@@ -3,6 +3,7 @@ package fake
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,34 +13,17 @@ import (
 	"github.com/daruma-run/daruma/model"
 )
 
-const refundScript = `
-seed 7
-# a refund agent
-model primary
-  fault 429 retry-after=200ms
-  when note contains "refund_order"
-    call refund {"order":"${result.lookup.order}","amount":"#{result.lookup.paid}"}
-  when turn 1
-    call lookup {"order":"A-17"}
-  when last tool lookup
-    call refund_order {"order":"A-17"}
-  when last tool refund contains "paid"
-    say "Refunded ${last.paid} dollars."
-
-model backup
-  say "Backup speaking."
-
-tool lookup effect=read
-  description "Finds an order"
-  schema {"type":"object","properties":{"order":{"type":"string"}},"required":["order"]}
-  fault 503 times=2
-  return {"order":"${args.order}","paid":12.5}
-
-tool refund effect=payment risk=high dedupe verify
-  schema {"type":"object","properties":{"order":{"type":"string"},"amount":{"type":"number"}},"required":["order","amount"]}
-  fault lost
-  return {"refund":"R-${n}","paid":"#{args.amount}"}
-`
+// refundScript is the script of the package's manual.
+func refundScript(t testing.TB) string {
+	t.Helper()
+	manual, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(manual), "//\tseed 7\n")
+	text, _, _ = strings.Cut(text, "// Statements")
+	return strings.ReplaceAll(text, "//", "")
+}
 
 func parse(t *testing.T, text string) *Fake {
 	t.Helper()
@@ -63,7 +47,7 @@ func result(m daruma.Message, text string) daruma.Message {
 
 // TestRefundConversation plays the script of the package's manual.
 func TestRefundConversation(t *testing.T) {
-	f := parse(t, refundScript)
+	f := parse(t, refundScript(t))
 	talk := []daruma.Message{user("Refund A-17")}
 	_, err := ask(t, f, "primary", talk...)
 	if e, ok := errors.AsType[*model.Error](err); !ok || e.Kind != daruma.KindRateLimited || e.RetryAfter != 200*time.Millisecond {

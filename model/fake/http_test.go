@@ -125,7 +125,7 @@ func post(t *testing.T, url, body, key string) string {
 // repeats it under the same key, across a restart of the server.
 func TestToolsOverHTTP(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger")
-	f := parse(t, refundScript)
+	f := parse(t, refundScript(t))
 	if err := f.KeepLedger(path); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestToolsOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	f = parse(t, refundScript)
+	f = parse(t, refundScript(t))
 	if err := f.KeepLedger(path); err != nil {
 		t.Fatal(err)
 	}
