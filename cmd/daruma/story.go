@@ -10,10 +10,10 @@ import (
 )
 
 // story tells the events of a run in lines for people. It keeps what it needs
-// to name things; one story for one run.
+// to name things; one story for one run. The
+// zero story is ready.
 type story struct {
-	calls   map[int]string // names of the current turn's calls
-	signals []daruma.Signal
+	node string // who worked on the run last
 }
 
 // line tells one event; "" where there is nothing worth a line.
@@ -41,13 +41,16 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 		return markStep, fmt.Sprintf("%s starts: %s", p.Agent, short(p.Input.Text))
 	case daruma.KindClaimed:
 		p := read[daruma.Claim](e)
-		return markStep, "taken over by " + p.Node
+		before := s.node
+		s.node = p.Node
+		if before == "" || before == p.Node {
+			return "", ""
+		}
+		return markStep, fmt.Sprintf("taken over by %s from %s", p.Node, before)
 	case daruma.KindReplied:
 		p := read[daruma.Replied](e)
-		s.calls = map[int]string{}
 		var wants []string
-		for i, c := range p.Message.Calls {
-			s.calls[i] = c.Name
+		for _, c := range p.Message.Calls {
 			wants = append(wants, c.Name+"("+short(c.Arguments)+")")
 		}
 		if len(wants) > 0 {

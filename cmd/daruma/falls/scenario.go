@@ -112,7 +112,7 @@ func parse(name string, text []byte) (*scenario, error) {
 	var err error
 	s.script, err = fake.Parse(bytes.ReplaceAll(text, []byte(filler), bytes.Repeat([]byte("letters "), 250_000)))
 	if err != nil {
-		return nil, bad("%w", err)
+		return nil, bad("%v", err)
 	}
 	return s, nil
 }
