@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +25,8 @@ const maxCanonicalDepth = 512
 //
 // It refuses, with KindInvalid, what two readers might read differently:
 // duplicate keys, invalid UTF-8, half a surrogate pair, anything after the
-// value; and nesting deeper than 512.
+// value; and what costs too much to read: nesting deeper than 512, exponents
+// of more than 18 digits.
 func Canonical(data []byte) ([]byte, error) {
 	const op = "daruma.Canonical"
 	if !utf8.Valid(data) {
@@ -98,7 +98,8 @@ func canonicalValue(out []byte, d *json.Decoder, depth int) ([]byte, error) {
 	case string:
 		return appendString(out, v), nil
 	case json.Number:
-		return append(out, canonicalNumber(string(v))...), nil
+		n, err := canonicalNumber(string(v))
+		return append(out, n...), err
 	case bool:
 		return strconv.AppendBool(out, v), nil
 	}
@@ -166,30 +167,35 @@ func appendString(out []byte, s string) []byte {
 
 // canonicalNumber writes a JSON number as digits without trailing zeros and,
 // where needed, an exponent: "-12e3".
-func canonicalNumber(s string) string {
+func canonicalNumber(s string) (string, error) {
 	sign := ""
 	if strings.HasPrefix(s, "-") {
 		sign, s = "-", s[1:]
 	}
-	mantissa, exponent := s, new(big.Int)
+	mantissa, exponent := s, int64(0)
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
-		exponent.SetString(strings.TrimPrefix(s[i+1:], "+"), 10)
 		mantissa = s[:i]
+		minus := strings.HasPrefix(s[i+1:], "-")
+		power := strings.TrimLeft(strings.TrimLeft(s[i+1:], "+-"), "0")
+		if len(power) > 18 {
+			return "", Fail("", KindInvalid, "JSON has a number with an exponent of %d digits", len(power))
+		}
+		exponent, _ = strconv.ParseInt("0"+power, 10, 64) // cannot fail: at most 18 digits
+		if minus {
+			exponent = -exponent
+		}
 	}
 	whole, part, _ := strings.Cut(mantissa, ".")
 	digits := strings.TrimLeft(whole+part, "0")
-	exponent.Sub(exponent, big.NewInt(int64(len(part))))
 	trimmed := strings.TrimRight(digits, "0")
-	exponent.Add(exponent, big.NewInt(int64(len(digits)-len(trimmed))))
-	if trimmed == "" {
-		return "0"
+	exponent += int64(len(digits) - len(trimmed) - len(part))
+	switch {
+	case trimmed == "":
+		return "0", nil
+	case exponent >= 0 && exponent+int64(len(trimmed)) <= 40:
+		return sign + trimmed + strings.Repeat("0", int(exponent)), nil // whole numbers people write stay readable
 	}
-	if exponent.IsInt64() {
-		if n := exponent.Int64(); n >= 0 && n+int64(len(trimmed)) <= 40 {
-			return sign + trimmed + strings.Repeat("0", int(n)) // whole numbers people write stay readable
-		}
-	}
-	return sign + trimmed + "e" + exponent.String()
+	return sign + trimmed + "e" + strconv.FormatInt(exponent, 10), nil
 }
 
 // canonicalArgs is Canonical for the arguments of a tool call: empty arguments
