@@ -329,7 +329,13 @@ func TestRecorded(t *testing.T) {
 	if dir == "" {
 		t.Skip("DARUMA_DATA is not set")
 	}
-	f, err := os.Open(filepath.Join(dir, "traces", "sola.jsonl.gz"))
+	for _, name := range []string{"sola", "tau-airline", "hotpotqa-react"} {
+		t.Run(name, func(t *testing.T) { recorded(t, filepath.Join(dir, "traces", name+".jsonl.gz")) })
+	}
+}
+
+func recorded(t *testing.T, path string) {
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,16 +73,32 @@ func progress(s string, i, n int) bool {
 	case strings.HasSuffix(before, "."):
 		return strings.HasPrefix(after, "%")
 	}
-	for _, between := range []string{"/", " / ", " of "} {
+	for _, between := range []string{" / ", " of "} {
 		if strings.HasPrefix(after, between) && whole(after[len(between):]) || strings.HasSuffix(before, between) && last(before[:len(before)-len(between)]) {
-			// Not the slashes of a date or a path.
-			return between != "/" || !strings.HasPrefix(strings.TrimLeft(strings.TrimPrefix(after, "/"), "0123456789"), "/") && strings.Count(tail(before, 12), "/") < 2
+			return true
 		}
 	}
-	return false
+	return fraction(s, i, i+n)
 }
 
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+// fraction reports whether s[i:j] is half of something like "3/7", and not of
+// a date or a path.
+func fraction(s string, i, j int) bool {
+	const most = 16
+	part := func(c byte) bool { return isDigit(c) || c == '/' }
+	from, to := i, j
+	for from > 0 && i-from < most && part(s[from-1]) {
+		from--
+	}
+	for to < len(s) && to-j < most && part(s[to]) {
+		to++
+	}
+	if from > 0 && (part(s[from-1]) || wordByte(s[from-1])) || to < len(s) && (part(s[to]) || wordByte(s[to])) {
+		return false
+	}
+	a, b, ok := strings.Cut(s[from:to], "/")
+	return ok && a != "" && b != "" && !strings.Contains(b, "/")
+}
 
 // volatileAt returns the length of something at the begin of s that differs
 // between two looks at the same thing, or 0.
