@@ -138,7 +138,7 @@ func TestRedact(t *testing.T) {
 		"my own secret":                                 "my own [secret]",
 		"risk-free task-list":                           "risk-free task-list",
 	} {
-		if got := Redact(text, "", "secret"); got != want && !(text == "my own secret" && got == "my own [secret]") {
+		if got := Redact(text, "", "secret"); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

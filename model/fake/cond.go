@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -174,6 +175,35 @@ func (s *scene) toolOf(i int) string {
 				return c.Name
 			}
 		}
+	}
+	return ""
+}
+
+// unpaired says what a strict provider refuses in the conversation: a call
+// without its result right behind it, a result without its call, or an id that
+// stands twice. Real ones answer such a conversation with 400 for ever.
+func (s *scene) unpaired() string {
+	open, used := make(map[string]bool), make(map[string]bool)
+	for i, m := range s.messages {
+		if m.Role == daruma.RoleTool {
+			if !open[m.CallID] {
+				return fmt.Sprintf("messages[%d]: no call before it has the tool_call_id %q", i, m.CallID)
+			}
+			delete(open, m.CallID)
+			continue
+		}
+		for id := range open {
+			return fmt.Sprintf("messages[%d]: an assistant message with tool_calls must be followed by tool messages responding to each tool_call_id; %q has none", i, id)
+		}
+		for _, c := range m.Calls {
+			if used[c.ID] {
+				return fmt.Sprintf("messages[%d]: the tool call id %q stands twice", i, c.ID)
+			}
+			used[c.ID], open[c.ID] = true, true
+		}
+	}
+	for id := range open {
+		return fmt.Sprintf("an assistant message with tool_calls must be followed by tool messages responding to each tool_call_id; %q has none", id)
 	}
 	return ""
 }

@@ -94,6 +94,9 @@ func (f *Fake) askModel(name string, s *scene) (play, *failed) {
 		if m.name != name {
 			continue
 		}
+		if wrong := s.unpaired(); wrong != "" {
+			return play{}, &failed{400, nil, errorBody("", "invalid_request_error", wrong)}
+		}
 		p, ok := f.pick(m.rules, s, false)
 		if !ok {
 			a := noRule("model", name, s)
