@@ -192,6 +192,8 @@ func canonicalNumber(s string) (string, error) {
 	switch {
 	case trimmed == "":
 		return "0", nil
+	case exponent >= 1e18 || exponent <= -1e18: // written out it would be refused
+		return "", Fail("", KindInvalid, "JSON has a number with an exponent of 19 digits")
 	case exponent >= 0 && exponent+int64(len(trimmed)) <= 40:
 		return sign + trimmed + strings.Repeat("0", int(exponent)), nil // whole numbers people write stay readable
 	}
