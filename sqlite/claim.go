@@ -39,7 +39,7 @@ func (d *DB) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error) {
 	}
 	answer, found, err := d.reads.claimable(ctx, c)
 	if err != nil {
-		return daruma.Claims{}, readFailure(ctx, name, err)
+		return daruma.Claims{}, d.failure(ctx, name, err)
 	}
 	if len(found) == 0 {
 		return answer, nil
@@ -190,7 +190,7 @@ func (r *reads) fill(ctx context.Context, tx *sql.Tx, found []*candidate) error 
 	defer stmt.Close()
 	for _, f := range found {
 		from := max(f.check, 1)
-		v := verifier{run: f.info.ID, tenant: f.info.Tenant, seq: from - 1, events: make([]daruma.Event, 0, min(f.row.head-from+2, 64))}
+		v := verifier{run: f.info.ID, tenant: f.info.Tenant, seq: from - 1}
 		err := v.read(ctx, stmt, f.row.n, from)
 		if err == nil {
 			err = v.end(f.row.head, f.row.hash)

@@ -83,7 +83,7 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 	if d.reads.db, err = openPool(path, false, runtime.GOMAXPROCS(0)); err != nil {
 		return nil, err
 	}
-	undo = append(undo, func() { _ = d.reads.db.Close() })
+	undo = append(undo, func() { _ = d.reads.close() })
 	d.writer = &writer{
 		queue: newQueue(), wake: make(chan struct{}, 1), fault: opts.Fault,
 		conn: c, rows: map[daruma.RunID]*row{}, down: make(chan struct{}),
@@ -148,7 +148,7 @@ func (d *DB) Close() error {
 		<-d.ran
 		d.writer.turn.Lock() // for good: a caller may still be at it
 		// Readers first: the last connection folds the log into the file.
-		d.closeErr = errors.Join(doorErr, d.reads.db.Close(), d.writer.conn.close(), d.lock.release())
+		d.closeErr = errors.Join(doorErr, d.reads.close(), d.writer.conn.close(), d.lock.release())
 	})
 	return d.closeErr
 }

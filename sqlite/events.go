@@ -28,7 +28,7 @@ func (r *reads) Events(ctx context.Context, id daruma.RunID, after int64) iter.S
 				}
 			}
 			if err != nil {
-				yield(daruma.Event{}, readFailure(ctx, "sqlite.Events", err))
+				yield(daruma.Event{}, r.failure(ctx, "sqlite.Events", err))
 				return
 			}
 			if done {

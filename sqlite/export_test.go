@@ -1,6 +1,9 @@
 package sqlite
 
-import "context"
+import (
+	"context"
+	"runtime"
+)
 
 // ExecOnWriter runs a statement on the writer's connection, between commits.
 func (d *DB) ExecOnWriter(query string) error {
@@ -12,4 +15,14 @@ func (d *DB) ExecOnWriter(query string) error {
 	}
 	d.submit(context.Background(), "test", o)
 	return err
+}
+
+// AwaitQueued returns once n ops wait for the writer.
+func (d *DB) AwaitQueued(n int) {
+	for {
+		if left, _ := d.writer.queue.look(); left >= n {
+			return
+		}
+		runtime.Gosched()
+	}
 }

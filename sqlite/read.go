@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -13,7 +14,14 @@ import (
 
 // reads implements [daruma.Reader] on connections that cannot write.
 type reads struct {
-	db *sql.DB
+	db     *sql.DB
+	closed atomic.Bool
+}
+
+// close gives the connections back.
+func (r *reads) close() error {
+	r.closed.Store(true)
+	return r.db.Close()
 }
 
 const runColumns = `r.n, r.id, r.tenant, r.type, r.name, r.state, r.note, r.head, r.epoch, r.node, r.wake_at, r.started, r.updated, r.checkpoint, r.hash`
@@ -43,7 +51,7 @@ func (r *reads) Run(ctx context.Context, id daruma.RunID) (daruma.RunInfo, error
 		return daruma.RunInfo{}, daruma.Fail(name, daruma.KindNotFound, "no run %s", id)
 	}
 	if err != nil {
-		return daruma.RunInfo{}, readFailure(ctx, name, err)
+		return daruma.RunInfo{}, r.failure(ctx, name, err)
 	}
 	return f.info, nil
 }
@@ -66,7 +74,7 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 			return nil, daruma.Fail(name, daruma.KindNotFound, "no run %s to list from", q.Before)
 		}
 		if err != nil {
-			return nil, readFailure(ctx, name, err)
+			return nil, r.failure(ctx, name, err)
 		}
 		add(`r.n < ?`, n)
 	}
@@ -83,18 +91,18 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 	}
 	rows, err := r.db.QueryContext(ctx, `SELECT `+runColumns+` FROM run r WHERE `+strings.Join(where, " AND ")+` ORDER BY r.n DESC LIMIT ?`, append(args, limit)...)
 	if err != nil {
-		return nil, readFailure(ctx, name, err)
+		return nil, r.failure(ctx, name, err)
 	}
 	defer rows.Close()
 	var infos []daruma.RunInfo
 	for rows.Next() {
 		var f candidate
 		if err := f.scan(rows); err != nil {
-			return nil, readFailure(ctx, name, err)
+			return nil, r.failure(ctx, name, err)
 		}
 		infos = append(infos, f.info)
 	}
-	return infos, readFailure(ctx, name, rows.Err())
+	return infos, r.failure(ctx, name, rows.Err())
 }
 
 // Blob implements [daruma.Reader].
@@ -106,7 +114,7 @@ func (r *reads) Blob(ctx context.Context, t daruma.Tenant, d daruma.Digest) ([]b
 		return nil, daruma.Fail(name, daruma.KindNotFound, "no blob %s", d)
 	}
 	if err != nil {
-		return nil, readFailure(ctx, name, err)
+		return nil, r.failure(ctx, name, err)
 	}
 	if got := daruma.DigestOf(b); got != d {
 		return nil, daruma.Fail(name, daruma.KindCorrupt, "blob %s: the stored bytes have digest %s", d, got)
@@ -123,14 +131,14 @@ func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Appro
 	}
 	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, readFailure(ctx, name, err)
+		return nil, r.failure(ctx, name, err)
 	}
 	defer rows.Close()
 	var all []daruma.Approval
 	for rows.Next() {
 		var body []byte
 		if err := rows.Scan(&body); err != nil {
-			return nil, readFailure(ctx, name, err)
+			return nil, r.failure(ctx, name, err)
 		}
 		var a daruma.Approval
 		if err := json.Unmarshal(body, &a); err != nil {
@@ -138,12 +146,17 @@ func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Appro
 		}
 		all = append(all, a)
 	}
-	return all, readFailure(ctx, name, rows.Err())
+	return all, r.failure(ctx, name, rows.Err())
 }
 
-// readFailure is [failure] for reads, whose context may have interrupted them.
-func readFailure(ctx context.Context, name string, err error) error {
-	if err != nil && ctx.Err() != nil {
+// failure wraps an error of a read, which its context may have interrupted.
+func (r *reads) failure(ctx context.Context, name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case r.closed.Load():
+		return daruma.Fail(name, daruma.KindDown, "the journal is closed")
+	case ctx.Err() != nil:
 		return ended(ctx, name)
 	}
 	return failure(name, err)

@@ -53,8 +53,8 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 		_ = db.Close()
 		return nil, err
 	}
-	return &Reader{reads{db}}, nil
+	return &Reader{reads{db: db}}, nil
 }
 
 // Close gives the connections back.
-func (r *Reader) Close() error { return r.db.Close() }
+func (r *Reader) Close() error { return r.reads.close() }

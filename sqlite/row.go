@@ -21,9 +21,11 @@ type row struct {
 	node   string
 	wakeAt int64
 	hash   daruma.Digest
+	broken bool // its last event has another hash, or is not there
 }
 
-const selectRow = `SELECT n, tenant, state, head, epoch, node, wake_at, hash FROM run WHERE id = ?`
+const selectRow = `SELECT r.n, r.tenant, r.state, r.head, r.epoch, r.node, r.wake_at, r.hash, e.hash
+	FROM run r LEFT JOIN event e ON e.run = r.n AND e.seq = r.head WHERE r.id = ?`
 
 // row returns the run, from memory where it can; nil where there is none.
 func (w *writer) row(id daruma.RunID) (*row, error) {
@@ -35,7 +37,9 @@ func (w *writer) row(id daruma.RunID) (*row, error) {
 		return nil, err
 	}
 	r := scanRow(v)
-	w.remember(id, r)
+	if !r.broken {
+		w.remember(id, r)
+	}
 	return r, nil
 }
 
@@ -44,7 +48,7 @@ func scanRow(v []sqldriver.Value) *row {
 		n: integer(v[0]), tenant: daruma.Tenant(text(v[1])), state: daruma.RunState(integer(v[2])),
 		head: integer(v[3]), epoch: integer(v[4]), node: text(v[5]), wakeAt: integer(v[6]),
 	}
-	copy(r.hash[:], bytesOf(v[7]))
+	r.broken = copy(r.hash[:], bytesOf(v[7])) < len(r.hash) || string(bytesOf(v[8])) != string(r.hash[:])
 	return r
 }
 

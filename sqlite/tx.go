@@ -166,6 +166,9 @@ func (w *writer) advance(tx *daruma.Tx) (verdict, err error) {
 	if r == nil || r.tenant != tx.Tenant {
 		return daruma.Fail("sqlite.Commit", daruma.KindNotFound, "no run %s", tx.Run), nil
 	}
+	if r.broken {
+		return w.refusal(tx)
+	}
 	hashes, checkpoint := chain(r.hash, tx, tx.Head)
 	next := *r
 	next.head, next.state, next.wakeAt = tx.Head+int64(len(tx.Events)), tx.State, micros(tx.WakeAt)
