@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/daruma-run/daruma"
-	"github.com/google/go-cmp/cmp"
 )
 
 // give returns a tool that answers with a text or an error.
@@ -328,20 +327,20 @@ func TestDispatchCancelled(t *testing.T) {
 	})
 }
 
-func TestPerform(t *testing.T) {
+func TestVerify(t *testing.T) {
 	s := newSet(t,
-		give(daruma.ToolSpec{Name: "ok", Effect: daruma.Read}, "hello", nil),
-		give(daruma.ToolSpec{Name: "later"}, "", Retry(errors.New("busy"), time.Minute)),
-		give(daruma.ToolSpec{Name: "maybe"}, "", Doubt(errors.New("cut"))),
-		give(daruma.ToolSpec{Name: "long"}, "", errors.New(strings.Repeat("é", maxError))),
-		Tool{Spec: daruma.ToolSpec{Name: "strict"}, Schema: json.RawMessage(`{"type": "object", "required": ["a"]}`), Do: give(daruma.ToolSpec{}, "", nil).Do},
-		Tool{Spec: daruma.ToolSpec{Name: "asked", Verify: true}, Do: give(daruma.ToolSpec{}, "", nil).Do,
+		give(daruma.ToolSpec{Name: "plain"}, "", nil),
+		Tool{Spec: daruma.ToolSpec{Name: "asked", Effect: daruma.Payment, Verify: true}, Do: give(daruma.ToolSpec{}, "", nil).Do,
 			Verify: func(_ context.Context, call Call) (daruma.Outcome, Result, error) {
 				switch call.Key {
 				case "done":
 					return daruma.Succeeded, Result{Text: "receipt"}, nil
+				case "large":
+					return daruma.Succeeded, Result{Text: strings.Repeat("x", 1<<20+1)}, nil
 				case "none":
 					return daruma.Absent, Result{Text: "ignored"}, nil
+				case "failed":
+					return daruma.Failed, Result{}, nil
 				case "error":
 					return daruma.Succeeded, Result{}, context.DeadlineExceeded
 				case "panic":
@@ -350,38 +349,26 @@ func TestPerform(t *testing.T) {
 				return daruma.Doubtful, Result{}, nil
 			}},
 	)
-	type want struct {
-		Outcome daruma.Outcome
-		Text    string
-		Kind    daruma.Kind
-		Path    string
-		Retry   daruma.Duration
-	}
 	for _, test := range []struct {
 		tool, key string
-		op        daruma.Op
-		want      want
+		outcome   daruma.Outcome
+		text      string
+		kind      daruma.Kind
 	}{
-		{"ok", "", daruma.OpCallTool, want{Outcome: daruma.Succeeded, Text: "hello"}},
-		{"later", "", daruma.OpCallTool, want{Outcome: daruma.Failed, Text: "later: busy", Kind: daruma.KindRateLimited, Retry: daruma.Duration(time.Minute)}},
-		{"maybe", "", daruma.OpCallTool, want{Outcome: daruma.Doubtful, Text: "maybe: cut", Kind: daruma.KindDoubt}},
-		{"long", "", daruma.OpCallTool, want{Outcome: daruma.Failed, Text: "long: " + strings.Repeat("é", maxError/2-3) + "… (cut: 8198 bytes in all)"}},
-		{"strict", "", daruma.OpCallTool, want{Outcome: daruma.Failed, Text: "arguments of strict: /a is missing; it is required", Kind: daruma.KindInvalid, Path: "/a"}},
-		{"asked", "done", daruma.OpVerify, want{Outcome: daruma.Succeeded, Text: "receipt"}},
-		{"asked", "none", daruma.OpVerify, want{Outcome: daruma.Absent}},
-		{"asked", "error", daruma.OpVerify, want{Outcome: daruma.Doubtful, Text: "asked: context deadline exceeded", Kind: daruma.KindTimeout}},
-		{"asked", "panic", daruma.OpVerify, want{Outcome: daruma.Doubtful, Text: "asked: asked crashed inside", Kind: daruma.KindInternal}},
-		{"asked", "?", daruma.OpVerify, want{Outcome: daruma.Doubtful, Text: "asked does not know whether the call happened", Kind: daruma.KindBroken}},
-		{"ok", "", daruma.OpVerify, want{Outcome: daruma.Doubtful, Text: "ok cannot be asked whether a call happened", Kind: daruma.KindInvalid}},
+		{"asked", "done", daruma.Succeeded, "receipt", daruma.KindUnknown},
+		{"asked", "large", daruma.Succeeded, "The call succeeded, but the result of asked has 1048577 bytes; accepted: at most 1048576. The result is left out.", daruma.KindUnknown},
+		{"asked", "none", daruma.Absent, "", daruma.KindUnknown},
+		{"asked", "failed", daruma.Absent, "", daruma.KindUnknown},
+		{"asked", "error", daruma.Doubtful, "", daruma.KindTimeout},
+		{"asked", "panic", daruma.Doubtful, "", daruma.KindInternal},
+		{"asked", "?", daruma.Doubtful, "", daruma.KindBroken},
+		{"plain", "", daruma.Doubtful, "", daruma.KindInvalid},
+		{"nobody", "", daruma.Doubtful, "", daruma.KindNotFound},
 	} {
 		t.Run(test.tool+" "+test.key, func(t *testing.T) {
-			c := daruma.Command{ID: "r/1/2", Op: test.op, Call: 3, Tool: test.tool, Key: test.key}
-			got := s.Perform(t.Context(), c, NewCall("r", daruma.Limits{}.Filled(), c))
-			if got.Command != c.ID || got.Call != 3 || got.Tool != test.tool {
-				t.Errorf("answers %v %d %s", got.Command, got.Call, got.Tool)
-			}
-			if d := cmp.Diff(test.want, want{got.Outcome, got.Text, got.Kind, got.Path, got.Retry}); d != "" {
-				t.Error(d)
+			outcome, result, err := s.Verify(t.Context(), Call{Tool: test.tool, Key: test.key})
+			if outcome != test.outcome || result.Text != test.text || daruma.KindOf(err) != test.kind || (err != nil) != (outcome == daruma.Doubtful) {
+				t.Errorf("%v, %.200q, %v (%v)", outcome, result.Text, err, daruma.KindOf(err))
 			}
 		})
 	}

@@ -11,21 +11,22 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/daruma-run/daruma"
 )
 
 // served returns a set of one tool behind handler.
-func served(t *testing.T, effect daruma.Effect, timeout time.Duration, handler http.HandlerFunc) *Set {
+func served(t *testing.T, effect daruma.Effect, handler http.HandlerFunc) *Set {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return newSet(t, HTTP(daruma.ToolSpec{Name: "t", Effect: effect, Timeout: daruma.Duration(timeout)}, "", nil, server.URL+"/x?token=secret", server.Client()))
+	return newSet(t, HTTP(daruma.ToolSpec{Name: "t", Effect: effect}, "", nil, server.URL+"/x?token=secret", server.Client()))
 }
 
 func TestHTTP(t *testing.T) {
-	s := served(t, daruma.Keyed, 0, func(w http.ResponseWriter, r *http.Request) {
+	s := served(t, daruma.Keyed, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Idempotent-Replayed", "true")
 		w.WriteHeader(http.StatusCreated)
@@ -53,7 +54,7 @@ func TestHTTPStatus(t *testing.T) {
 				w.WriteHeader(status)
 				io.WriteString(w, "because")
 			}
-			_, err := served(t, daruma.Unsafe, 0, handler).Dispatch(t.Context(), Call{Tool: "t"})
+			_, err := served(t, daruma.Unsafe, handler).Dispatch(t.Context(), Call{Tool: "t"})
 			if got := daruma.KindOf(err); got != want || !strings.Contains(err.Error(), "because") {
 				t.Errorf("error %v is %v; want %v", err, got, want)
 			}
@@ -63,7 +64,7 @@ func TestHTTPStatus(t *testing.T) {
 			if got := RetryAfter(err); want != daruma.KindDoubt && got != 7*time.Second {
 				t.Errorf("retry after %v", got)
 			}
-			_, err = served(t, daruma.Read, 0, handler).Dispatch(t.Context(), Call{Tool: "t"})
+			_, err = served(t, daruma.Read, handler).Dispatch(t.Context(), Call{Tool: "t"})
 			if want == daruma.KindDoubt {
 				want = daruma.KindUnavailable
 			}
@@ -84,20 +85,10 @@ func TestHTTPLost(t *testing.T) {
 		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, "half")
 	}
-	hang := func(_ http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
-	}
-	for name, test := range map[string]struct {
-		handler http.HandlerFunc
-		timeout time.Duration
-		read    daruma.Kind
-	}{
-		"cut": {cut, 0, daruma.KindUnavailable}, "half": {half, 0, daruma.KindUnavailable}, "hang": {hang, 50 * time.Millisecond, daruma.KindTimeout},
-	} {
+	for name, handler := range map[string]http.HandlerFunc{"cut": cut, "half": half} {
 		t.Run(name, func(t *testing.T) {
-			for effect, want := range map[daruma.Effect]daruma.Kind{daruma.Unsafe: daruma.KindDoubt, daruma.Payment: daruma.KindDoubt, daruma.Read: test.read} {
-				_, err := served(t, effect, test.timeout, test.handler).Dispatch(t.Context(), Call{Tool: "t", Key: "k", Approved: true})
+			for effect, want := range map[daruma.Effect]daruma.Kind{daruma.Unsafe: daruma.KindDoubt, daruma.Payment: daruma.KindDoubt, daruma.Read: daruma.KindUnavailable} {
+				_, err := served(t, effect, handler).Dispatch(t.Context(), Call{Tool: "t", Key: "k", Approved: true})
 				if got := daruma.KindOf(err); got != want {
 					t.Errorf("%v: error %v is %v; want %v", effect, err, got, want)
 				}
@@ -109,11 +100,25 @@ func TestHTTPLost(t *testing.T) {
 	}
 }
 
+func TestHTTPStopped(t *testing.T) {
+	for effect, want := range map[daruma.Effect]daruma.Kind{daruma.Unsafe: daruma.KindDoubt, daruma.Payment: daruma.KindDoubt, daruma.Read: daruma.KindCancelled} {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := served(t, effect, func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			cancel() // once the request has come
+			<-r.Context().Done()
+		}).Dispatch(ctx, Call{Tool: "t", Key: "k", Approved: true})
+		if got := daruma.KindOf(err); got != want || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v: error %v is %v; want %v", effect, err, got, want)
+		}
+	}
+}
+
 // TestHTTPSendsOnce cuts a connection that was kept open: the transport must
 // not send a keyed request again behind the back of the run.
 func TestHTTPSendsOnce(t *testing.T) {
 	var calls atomic.Int32
-	s := served(t, daruma.Keyed, 0, func(w http.ResponseWriter, r *http.Request) {
+	s := served(t, daruma.Keyed, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		if calls.Add(1) > 1 {
 			c, _, _ := w.(http.Hijacker).Hijack()
@@ -142,15 +147,21 @@ func TestHTTPNotConnected(t *testing.T) {
 	if _, err := s.Dispatch(t.Context(), Call{Tool: "t"}); daruma.KindOf(err) != daruma.KindUnavailable {
 		t.Errorf("error %v is %v", err, daruma.KindOf(err))
 	}
-	// The deadline passes before anything is sent.
-	block := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}}}
-	s = newSet(t, HTTP(daruma.ToolSpec{Name: "t", Timeout: daruma.Duration(20 * time.Millisecond)}, "", nil, "http://"+address, block))
-	if _, err := s.Dispatch(t.Context(), Call{Tool: "t"}); daruma.KindOf(err) != daruma.KindTimeout {
-		t.Errorf("nothing was sent, yet error %v is %v", err, daruma.KindOf(err))
-	}
+}
+
+func TestHTTPDeadlineBeforeSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		block := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			<-release
+			return nil, io.ErrClosedPipe
+		}}}
+		s := newSet(t, HTTP(daruma.ToolSpec{Name: "t", Timeout: daruma.Duration(time.Second)}, "", nil, "http://127.0.0.1:1", block))
+		if _, err := s.Dispatch(t.Context(), Call{Tool: "t"}); daruma.KindOf(err) != daruma.KindTimeout {
+			t.Errorf("nothing was sent, yet error %v is %v", err, daruma.KindOf(err))
+		}
+	})
 }
 
 func TestWait(t *testing.T) {

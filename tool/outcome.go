@@ -7,9 +7,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/daruma-run/daruma"
 )
@@ -105,60 +102,4 @@ func (s *Set) Verify(ctx context.Context, call Call) (daruma.Outcome, Result, er
 		return daruma.Absent, Result{}, nil
 	}
 	return daruma.Doubtful, Result{}, fail(daruma.KindBroken, fmt.Errorf("%s does not know whether the call happened", call.Tool))
-}
-
-// Perform does what an [daruma.OpCallTool] or [daruma.OpVerify] command asks
-// for and returns the event payload that answers it. See [NewCall] for the
-// call.
-func (s *Set) Perform(ctx context.Context, c daruma.Command, call Call) daruma.ToolReplied {
-	reply := daruma.ToolReplied{Command: c.ID, Call: c.Call, Tool: c.Tool}
-	start := time.Now()
-	var (
-		result Result
-		err    error
-	)
-	if c.Op == daruma.OpVerify {
-		reply.Outcome, result, err = s.Verify(ctx, call)
-	} else {
-		result, err = s.Dispatch(ctx, call)
-		reply.Outcome = outcomeOf(err)
-	}
-	reply.Took = daruma.Duration(time.Since(start).Round(time.Millisecond))
-	reply.Text, reply.Replayed = result.Text, result.Replayed
-	if err != nil {
-		reply.Text = excerpt(err)
-		reply.Kind = daruma.KindOf(err)
-		reply.Retry = daruma.Duration(RetryAfter(err))
-		if bad, ok := errors.AsType[*ArgumentsError](err); ok {
-			reply.Path = bad.Problems[0].Path
-		}
-	}
-	return reply
-}
-
-// outcomeOf says what an error of Dispatch means.
-func outcomeOf(err error) daruma.Outcome {
-	switch {
-	case err == nil:
-		return daruma.Succeeded
-	case daruma.KindOf(err) == daruma.KindDoubt:
-		return daruma.Doubtful
-	}
-	return daruma.Failed
-}
-
-// maxError is how much of an error a model is told, in bytes.
-const maxError = 4 << 10
-
-// excerpt returns the text of an error, cut where it is very long.
-func excerpt(err error) string {
-	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
-	if len(text) <= maxError {
-		return text
-	}
-	end := maxError
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return fmt.Sprintf("%s… (cut: %d bytes in all)", text[:end], len(text))
 }
