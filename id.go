@@ -99,10 +99,14 @@ func (d *Digest) UnmarshalText(b []byte) error {
 		*d = Digest{}
 		return nil
 	}
-	if n, err := hex.Decode(d[:], b); err != nil || n != len(d) || len(b) != 2*len(d) {
-		return Fail("daruma.Digest", KindInvalid, "digest %q: accepted are 64 hexadecimal digits", b)
+	var out Digest
+	if len(b) == 2*len(out) { // hex.Decode panics on more
+		if _, err := hex.Decode(out[:], b); err == nil {
+			*d = out
+			return nil
+		}
 	}
-	return nil
+	return Fail("daruma.Digest", KindInvalid, "digest %q: accepted are 64 hexadecimal digits", excerpt(string(b), 100))
 }
 
 func appendUint(b []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(b, v) }
