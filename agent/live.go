@@ -73,6 +73,9 @@ func (m *machine) advance(r *live) {
 		m.quarantine(r, err)
 		return
 	}
+	if m.draining {
+		m.launch(r) // calls whose intent is on disk already
+	}
 	release := len(r.tasks) == 0 && len(r.results) == 0 && (m.draining || len(r.posts) == 0 && m.restful(r))
 	if len(d.events) == 0 && !release {
 		m.launch(r)
@@ -126,9 +129,11 @@ func (m *machine) foldResult(r *live, d *draft, done *done) error {
 		return done.poisoned
 	}
 	id := done.task.cmd.ID
-	if !slices.ContainsFunc(r.want, func(c daruma.Command) bool { return c.ID == id }) {
+	i := slices.IndexFunc(r.want, func(c daruma.Command) bool { return c.ID == id })
+	if i < 0 {
 		return nil
 	}
+	r.want = slices.Delete(slices.Clone(r.want), i, i+1)
 	d.blobs = append(d.blobs, done.blobs...)
 	return m.apply(r, d, done.events...)
 }
@@ -243,12 +248,34 @@ func (m *machine) launch(r *live) {
 			i--
 		}
 	}
-	if m.draining {
-		return
-	}
 	for i := range r.want {
-		m.offer(r, &r.want[i])
+		if c := &r.want[i]; !m.draining || r.intent(c) {
+			m.offer(r, c)
+		}
 	}
+}
+
+// intent reports whether the intent of the command is on disk, so that leaving
+// it out would leave it in doubt.
+func (r *live) intent(c *daruma.Command) bool {
+	if c.Op != daruma.OpCallTool {
+		return false
+	}
+	return !slices.ContainsFunc(r.run.Started().Tools, func(s daruma.ToolSpec) bool {
+		return s.Name == c.Tool && s.Effect == daruma.Read
+	})
+}
+
+// haunted reports whether a call that was begun for this run before it was
+// dropped from memory is still under way, and the command would make it twice
+// at once.
+func (m *machine) haunted(r *live, c *daruma.Command) bool {
+	for _, t := range m.ghosts {
+		if t.live.id == r.id && (t.cmd.ID == c.ID || c.Key != "" && t.cmd.Key == c.Key) {
+			return true
+		}
+	}
+	return false
 }
 
 // offer hands out one command, unless it has been.
@@ -259,7 +286,7 @@ func (m *machine) offer(r *live, c *daruma.Command) {
 		}
 		return
 	}
-	if m.ghosts[c.ID] != nil || slices.ContainsFunc(r.tasks, func(t *task) bool { return t.cmd.ID == c.ID && !t.cancelled }) {
+	if m.haunted(r, c) || slices.ContainsFunc(r.tasks, func(t *task) bool { return t.cmd.ID == c.ID && !t.cancelled }) {
 		return
 	}
 	t := &task{live: r, agent: r.agent, cmd: *c}

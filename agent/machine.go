@@ -31,8 +31,8 @@ type machine struct {
 
 	now      time.Time
 	runs     map[daruma.RunID]*live
-	ghosts   map[daruma.CommandID]*task // performed still, for runs dropped from memory
-	dirty    []*live                    // to be advanced in this step
+	ghosts   []*task // performed still, for runs dropped from memory
+	dirty    []*live // to be advanced in this step
 	timers   timers
 	ready    []*task // wait for a worker
 	running  int     // handed out and not come back
@@ -123,7 +123,7 @@ type note struct {
 }
 
 func newMachine(agents map[string]*profile, workers int) *machine {
-	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}, ghosts: map[daruma.CommandID]*task{}}
+	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}}
 }
 
 // step takes the inputs and the time and returns what has to be done.
@@ -267,9 +267,8 @@ func (m *machine) takePost(r *live, p daruma.Post) {
 func (m *machine) takeDone(d *done) {
 	m.running--
 	t := d.task
-	id := t.cmd.ID
-	if m.ghosts[id] == t {
-		delete(m.ghosts, id)
+	if i := slices.Index(m.ghosts, t); i >= 0 {
+		m.ghosts = slices.Delete(m.ghosts, i, i+1)
 		if r := m.runs[t.live.id]; r != nil {
 			m.touch(r)
 		}
@@ -357,7 +356,7 @@ func (m *machine) drop(r *live) {
 	r.gone = true
 	for _, t := range r.tasks {
 		if t.started {
-			m.ghosts[t.cmd.ID] = t
+			m.ghosts = append(m.ghosts, t)
 			if !t.cancelled {
 				m.out.cancel = append(m.out.cancel, t)
 			}
@@ -394,6 +393,9 @@ func (m *machine) handOut() {
 func (m *machine) drain() {
 	m.draining = true
 	for _, t := range m.ready {
+		if t.live.intent(&t.cmd) {
+			continue
+		}
 		t.cancelled = true
 		t.live.tasks = slices.DeleteFunc(t.live.tasks, func(o *task) bool { return o == t })
 	}

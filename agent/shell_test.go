@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -208,6 +209,13 @@ func TestApproval(t *testing.T) {
 				}
 				if info, _ := j.Run(ctx, id); info.Node != "" {
 					t.Errorf("the parked run is still held by %s", info.Node)
+				}
+				if _, err := j.Post(ctx, daruma.Post{Run: id, Topic: "other", Key: "a", By: "user:ada"}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if open, _ := j.Approvals(ctx, id); len(open) != 1 {
+					t.Errorf("%d approvals are open, want 1", len(open))
 				}
 				a := r.Approvals[0].ID
 				if err := agent.Decide(ctx, j, a[len(a)-4:], yes, "user:ada", "because"); err != nil {
