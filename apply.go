@@ -168,6 +168,12 @@ func (r *Run) applyModelFailed(p ModelFailed) error {
 }
 
 func (r *Run) applySignal(p Signal) error {
+	if p.Type == noSignal {
+		return Fail("", KindInvalid, "a signal without a type")
+	}
+	if p.Subject == SubjectReply && r.s.Reply == nil {
+		return Fail("", KindConflict, "there is no reply that %s could be about", p.Type)
+	}
 	r.s.Open = append(r.s.Open, p)
 	f := r.fallOf(p.Subject, p.Type)
 	if f == nil {

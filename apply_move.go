@@ -138,6 +138,10 @@ func (r *Run) moveReply(m Move) {
 func (r *Run) discard() {
 	s := &r.s
 	s.Reply, s.Calls, s.Notes, s.Judged, s.Judge = nil, nil, nil, "", 0
+	s.Open = slices.DeleteFunc(slices.Clone(s.Open), func(sig Signal) bool {
+		_, call := callOf(sig.Subject)
+		return call || sig.Subject == SubjectReply
+	})
 	s.Steps--
 }
 
