@@ -65,7 +65,7 @@ func TestHistories(t *testing.T) {
 type world struct {
 	*shell
 
-	t    *testing.T
+	t    testing.TB
 	dice *rand.Rand
 	bad  bool // everything fails
 	hits map[string]int
@@ -82,7 +82,7 @@ type world struct {
 	decisions int
 }
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{shell: newShell(t, "run_random"), t: t, dice: rand.New(rand.NewPCG(seed, 1)), hits: map[string]int{}, work: map[daruma.CommandID]string{}, keys: map[string]string{},
 		calls: map[string]string{}, doubtful: map[string]bool{}, done: map[string]bool{}, flying: map[string]daruma.ToolCalled{},
 		approved: map[string]bool{}, thought: map[daruma.SignalType]int{}}

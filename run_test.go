@@ -63,7 +63,7 @@ func TestRun(t *testing.T) {
 type script struct {
 	*shell
 
-	t        *testing.T
+	t        testing.TB
 	out      strings.Builder
 	commands []daruma.Command
 	asked    []daruma.Approval // every approval ever opened, oldest first
@@ -184,7 +184,7 @@ func (s *script) start(words []string) {
 }
 
 // toolOf reads "refund:payment:ask:approve", "search:read:cap=find".
-func toolOf(t *testing.T, text string) daruma.ToolSpec {
+func toolOf(t testing.TB, text string) daruma.ToolSpec {
 	parts := strings.Split(text, ":")
 	spec := daruma.ToolSpec{Name: parts[0]}
 	for _, p := range parts[1:] {
@@ -211,7 +211,7 @@ func toolOf(t *testing.T, text string) daruma.ToolSpec {
 }
 
 // limits reads "steps=10", "time=1m", "money=0.5" behind a prefix.
-func limits(t *testing.T, words []string, prefix string) daruma.Limits {
+func limits(t testing.TB, words []string, prefix string) daruma.Limits {
 	var l daruma.Limits
 	for _, w := range words {
 		name, value, _ := strings.Cut(w, "=")

@@ -191,7 +191,7 @@ func find(commands []daruma.Command, op daruma.Op, call int) (daruma.Command, bo
 	return daruma.Command{}, false
 }
 
-func noError(t *testing.T, err error) {
+func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
