@@ -129,13 +129,21 @@ func (m *machine) foldResult(r *live, d *draft, done *done) error {
 		return done.poisoned
 	}
 	id := done.task.cmd.ID
-	i := slices.IndexFunc(r.want, func(c daruma.Command) bool { return c.ID == id })
-	if i < 0 {
+	if !r.unwant(id) {
 		return nil
 	}
-	r.want = slices.Delete(slices.Clone(r.want), i, i+1)
 	d.blobs = append(d.blobs, done.blobs...)
 	return m.apply(r, d, done.events...)
+}
+
+// unwant takes a command off the list of those wanted, and reports whether it
+// was on it.
+func (r *live) unwant(id daruma.CommandID) bool {
+	i := slices.IndexFunc(r.want, func(c daruma.Command) bool { return c.ID == id })
+	if i >= 0 {
+		r.want = slices.Delete(slices.Clone(r.want), i, i+1)
+	}
+	return i >= 0
 }
 
 func (m *machine) foldPost(r *live, d *draft, p *daruma.Post) error {

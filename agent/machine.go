@@ -283,7 +283,10 @@ func (m *machine) takeDone(d *done) {
 		return
 	}
 	r.tasks = slices.DeleteFunc(r.tasks, func(o *task) bool { return o == t })
-	if !t.cancelled && !d.dropped {
+	switch {
+	case d.dropped:
+		r.unwant(t.cmd.ID) // the shell is stopping: left to the next
+	case !t.cancelled:
 		r.results = append(r.results, d)
 	}
 	m.touch(r)

@@ -67,7 +67,7 @@ func TestStopWhileAnIntentIsCommitted(t *testing.T) {
 				Models: table(t, script(call("act", `{"word":"x"}`, "act", `{"word":"y"}`)))}
 			h := open(t, options)
 			id := h.start(agent.Start{Agent: "helper", Input: "go"}) // a second
-			<-time.After(500 * time.Millisecond)                      // the reply and the intents are on their way
+			<-time.After(500 * time.Millisecond)                     // the reply and the intents are on their way
 			if err := h.close(); err != nil {
 				t.Fatal(err)
 			}
