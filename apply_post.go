@@ -229,6 +229,9 @@ func (r *Run) restore(e Event) error {
 	if err := json.Unmarshal(c.State, &r.s); err != nil {
 		return Fail(op, KindCorrupt, "run %s: checkpoint %d: %w", r.id, e.Seq, err)
 	}
+	if !r.s.sound() {
+		return Fail(op, KindCorrupt, "run %s: checkpoint %d holds no state between turns", r.id, e.Seq)
+	}
 	if r.s.Head+1 != e.Seq {
 		return Fail(op, KindCorrupt, "run %s: checkpoint %d holds the state after %d", r.id, e.Seq, r.s.Head)
 	}
@@ -238,6 +241,14 @@ func (r *Run) restore(e Event) error {
 	}
 	r.s.Head, r.s.Tail, r.s.Base, r.s.Claims = e.Seq, 0, int64(len(e.Payload)), 0
 	return nil
+}
+
+// sound reports whether a state read back is one that endTurn writes: alive,
+// between two turns, the model to be asked next.
+func (s *state) sound() bool {
+	return s.Turn > 1 && s.N > 0 && s.Model.N > 0 && s.Model.Target >= 0 && s.Model.Target < len(s.Start.Models) &&
+		s.Model.Failure == nil && s.Reply == nil && len(s.Calls) == 0 && len(s.Open) == 0 && len(s.Approve) == 0 &&
+		s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil
 }
 
 // checkpoint returns the run's state as the payload of a run.checkpoint.
