@@ -238,3 +238,26 @@ func TestPanickingModelIsAFailure(t *testing.T) {
 		}
 	})
 }
+
+// TestDrainRepeatsReads has the stop cut a read short: it is no failure, and
+// is made again.
+func TestDrainRepeatsReads(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		j := darumatest.NewMemory()
+		var l ledger
+		began, gate := make(chan struct{}, 9), make(chan struct{})
+		options := agent.Options{Journal: j, Models: table(t, script(call("act", `{"word":"x"}`))), Grace: -1,
+			Agents: []agent.Agent{{Name: "helper", Tools: []tool.Tool{hang(daruma.Read, &l, began, gate)}}}}
+		h := open(t, options)
+		id := h.start(agent.Start{Agent: "helper", Input: "act"})
+		<-began
+		if err := h.close(); err != nil {
+			t.Fatal(err)
+		}
+		close(gate)
+		h = open(t, options)
+		if r := h.waitFinished(id); r.State != daruma.Completed || len(r.Falls) != 0 {
+			t.Errorf("%s with falls %+v", r.State, r.Falls)
+		}
+	})
+}
