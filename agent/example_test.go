@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 
@@ -20,42 +21,51 @@ type City struct {
 	City string `json:"city" jsonschema:"name of the city"`
 }
 
-func station(context.Context, City) (string, error) {
+func onTheGround(context.Context, City) (string, error) {
 	return "", tool.Refuse(errors.New("the station does not answer"))
 }
 
-func satellite(_ context.Context, in City) (string, error) { return "18 degrees in " + in.City, nil }
+func fromAbove(_ context.Context, in City) (string, error) { return "18 degrees in " + in.City, nil }
 
-// An agent whose tool is dead is caught by the tool's alternative.
-func ExampleDo() {
-	ctx, journal, models := exampleWorld(`
-		model main
-		  when turn 1
-		    call station {"city":"Kyoto"}
-		  always
-		    say "It is ${result.station}."
-	`)
+// An agent whose tool is down is caught by the tool's alternative.
+func Example() {
+	spec := daruma.ToolSpec{Effect: daruma.Read, Capability: "weather"}
+	satellite := tool.Func("satellite", "Weather seen from above.", fromAbove, spec)
+	spec.Alternatives = []string{"satellite"}
+	station := tool.Func("station", "Weather measured on the ground.", onTheGround, spec) // is down
+	journal, err := sqlite.Open(context.Background(), tempFile(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer journal.Close()
+	weather := agent.Agent{Name: "weather", Tools: []tool.Tool{station, satellite}}
+	result, err := agent.Do(context.Background(), journal, weather, models(kyoto), "How is the weather in Kyoto?")
+	fmt.Println(result.State, result.Answer(), err)
+	// Output: completed It is 18 degrees in Kyoto. <nil>
+}
 
-	weather := agent.Agent{Name: "weather", Tools: []tool.Tool{
-		tool.Func("station", "Weather of today, measured.", station,
-			daruma.ToolSpec{Effect: daruma.Read, Capability: "weather", Alternatives: []string{"satellite"}}),
-		tool.Func("satellite", "Weather of today, from above.", satellite,
-			daruma.ToolSpec{Effect: daruma.Read, Capability: "weather"}),
-	}}
-	result, err := agent.Do(ctx, journal, weather, models, "How is the weather in Kyoto?")
+const kyoto = `
+	model main
+	  when turn 1
+	    call station {"city":"Kyoto"}
+	  always
+	    say "It is ${result.station}."
+`
+
+// What a run fell over, and what caught it, is in its result.
+func ExampleDo() {
+	ctx, journal, models := exampleWorld(kyoto)
+	defer journal.Close()
+	result, err := agent.Do(ctx, journal, agent.Agent{Name: "weather"}, models, "How is the weather in Kyoto?")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(result.State, result.Answer())
 	for _, fall := range result.Falls {
 		by, _ := fall.By()
 		fmt.Println(fall.Type, "caught by", by)
 	}
-	// Output:
-	// completed It is 18 degrees in Kyoto.
-	// tool_failed caught by switch_tool
+	// Output: tool_unknown caught by reflect
 }
 
 // A call that moves money waits for a yes; the decision may come from anywhere
@@ -149,21 +159,29 @@ func ExampleShell_Run() {
 // model, in the place of a real one.
 func exampleWorld(script string) (context.Context, *sqlite.DB, *route.Table) {
 	ctx := context.Background()
+	journal, err := sqlite.Open(ctx, tempFile(), nil)
+	if err != nil {
+		panic(err)
+	}
+	return ctx, journal, models(script)
+}
+
+func tempFile() string {
 	dir, err := os.MkdirTemp("", "daruma")
 	if err != nil {
 		panic(err)
 	}
-	journal, err := sqlite.Open(ctx, filepath.Join(dir, "runs.db"), nil)
-	if err != nil {
-		panic(err)
-	}
+	return filepath.Join(dir, "runs.db")
+}
+
+func models(script string) *route.Table {
 	parsed, err := fake.Parse([]byte(script))
 	if err != nil {
 		panic(err)
 	}
-	models, err := route.NewTable(route.Target{Name: "main", Provider: fake.New(parsed), Price: daruma.Price{Free: true}})
+	table, err := route.NewTable(route.Target{Name: "main", Provider: fake.New(parsed), Price: daruma.Price{Free: true}})
 	if err != nil {
 		panic(err)
 	}
-	return ctx, journal, models
+	return table
 }

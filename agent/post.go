@@ -12,12 +12,14 @@ import (
 // Poster takes messages for runs: a [daruma.Journal], or a client of the
 // process that owns one.
 type Poster interface {
+	// Post is [daruma.Journal.Post].
 	Post(ctx context.Context, p daruma.Post) (fresh bool, err error)
 }
 
 // Asker shows open approvals and takes messages.
 type Asker interface {
 	Poster
+	// Approvals is [daruma.Reader.Approvals].
 	Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Approval, error)
 }
 

@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+// Inputs of step.
+type (
+	// input is one of the types below; of done a pointer.
+	input any
+
+	// claimed is what a claim gave.
+	claimed struct {
+		runs  []taken
+		posts []daruma.Post
+		next  time.Time
+		more  bool
+		err   error
+	}
+
+	// taken is a run that this shell owns now.
+	taken struct {
+		run   *daruma.Run // nil: it cannot be folded, see err
+		info  daruma.RunInfo
+		fresh []daruma.Event // the events that made it ours, for observers
+		last  time.Time      // of the newest event
+		posts []daruma.Post
+		err   error
+	}
+
+	// verdicts answer one Commit.
+	verdicts struct {
+		flights []*flight
+		errs    []error
+	}
+
+	// done is a task that came back.
+	done struct {
+		task     *task
+		events   []daruma.Event
+		blobs    []daruma.Blob
+		dropped  bool  // cut short by the shell itself: as if it had never begun
+		poisoned error // the run cannot go on
+	}
+
+	woken    struct{} // the journal may have more to say
+	draining struct{} // begin no more, come to an end
+)
+
+// output is what has to be done after a step. Its slices are valid until the
+// next step.
+type output struct {
+	commit []*flight
+	start  []*task
+	cancel []*task
+	claim  bool
+	give   []daruma.RunID // runs to be given up in the journal and claimed anew
+	seen   []seen
+	notes  []note
+	wake   time.Time // step again at this time at the latest
+	empty  bool      // draining, and nothing is left to wait for
+	down   error     // the journal has stopped
+}
+
+// flight is a Tx on its way.
+type flight struct {
+	live *live
+	tx   daruma.Tx
+	head int64 // after it
+}
+
+// seen is what was committed for a run.
+type seen struct {
+	run    daruma.RunID
+	events []daruma.Event
+	result *Result // where the run ended or parked
+}
+
+// note is something an operator should know.
+type note struct {
+	run  daruma.RunID
+	text string
+	err  error
+}
