@@ -123,6 +123,14 @@ var claimable = [...]string{
 const claimablePosted = ` FROM (SELECT DISTINCT run, tenant FROM post WHERE folded = 0) p
 	CROSS JOIN run r ON r.id = p.run AND r.tenant = p.tenant WHERE r.state IN (1, 2) AND r.node <> @node`
 
+const (
+	selectNext = `SELECT min(wake_at) FROM run r
+		WHERE node = '' AND state IN (1, 2) AND wake_at > 0 AND wake_at > @now AND (@type = '' OR r.type = @type)`
+	selectOpenPosts = `SELECT p.tenant, p.run, p.topic, p.key, p.payload, p.author, p.time, r.node = @node
+		FROM post p INDEXED BY post_open CROSS JOIN run r ON r.id = p.run AND r.tenant = p.tenant
+		WHERE p.folded = 0 AND (@type = '' OR r.type = @type) ORDER BY p.n`
+)
+
 // claimable reads, on one snapshot, what a claim may take and what it answers
 // besides.
 func (r *reads) claimable(ctx context.Context, c daruma.Claim) (answer daruma.Claims, found []*candidate, err error) {
@@ -171,8 +179,7 @@ func (r *reads) claimable(ctx context.Context, c daruma.Claim) (answer daruma.Cl
 		return answer, nil, err
 	}
 	var next sql.NullInt64
-	err = tx.QueryRowContext(ctx, `SELECT min(wake_at) FROM run r WHERE node = '' AND state IN (1, 2) AND wake_at > 0 AND wake_at > @now AND (@type = '' OR r.type = @type)`,
-		args[1:3]...).Scan(&next)
+	err = tx.QueryRowContext(ctx, selectNext, args...).Scan(&next)
 	answer.Next = timeOf(next.Int64)
 	return answer, found, err
 }
@@ -213,9 +220,7 @@ func (r *reads) fill(ctx context.Context, tx *sql.Tx, found []*candidate) error 
 // openPosts returns the posts for runs the node holds, and gives those for
 // candidates to them.
 func openPosts(ctx context.Context, tx *sql.Tx, c daruma.Claim, byID map[daruma.RunID]*candidate) (held []daruma.Post, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT p.tenant, p.run, p.topic, p.key, p.payload, p.author, p.time, r.node = ?
-		FROM post p CROSS JOIN run r ON r.id = p.run AND r.tenant = p.tenant WHERE p.folded = 0 AND (? = '' OR r.type = ?) ORDER BY p.n`,
-		c.Node, string(c.Type), string(c.Type))
+	rows, err := tx.QueryContext(ctx, selectOpenPosts, sql.Named("node", c.Node), sql.Named("type", string(c.Type)))
 	if err != nil {
 		return nil, err
 	}

@@ -119,21 +119,14 @@ func checkVersion(ctx context.Context, db *sql.DB, path string) (older bool, err
 // migrate brings the file to the newest schema. A process that dies here
 // leaves the schema of before or of after one migration, never one between.
 func migrate(ctx context.Context, path string) error {
+	if current, err := inspect(ctx, path); err != nil || current {
+		return err
+	}
 	db, err := openPool(path, true, 1)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	empty, err := identify(ctx, db, path)
-	if err != nil {
-		return err
-	}
-	if !empty {
-		older, err := checkVersion(ctx, db, path)
-		if err != nil || !older {
-			return err
-		}
-	}
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
 		return failure("sqlite.Open", err)
@@ -142,8 +135,22 @@ func migrate(ctx context.Context, path string) error {
 	if err != nil {
 		return failure("sqlite.Open", err)
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return failure("sqlite.Open", err)
+	_, err = p.Up(ctx)
+	return failure("sqlite.Open", err)
+}
+
+// inspect reports whether the file has the newest schema. It changes nothing,
+// so that a file which is refused stays as it is.
+func inspect(ctx context.Context, path string) (current bool, err error) {
+	db, err := openPool(path, false, 1)
+	if err != nil {
+		return false, err
 	}
-	return nil
+	defer db.Close()
+	empty, err := identify(ctx, db, path)
+	if err != nil || empty {
+		return false, err
+	}
+	older, err := checkVersion(ctx, db, path)
+	return !older, err
 }
