@@ -80,12 +80,15 @@ type Usage struct {
 }
 
 // Total returns input and output tokens together.
-func (u Usage) Total() int64 { return u.Input + u.Output }
+func (u Usage) Total() int64 { return add(u.Input, u.Output) }
 
-// Plus returns the sum of both.
+// Plus returns the sum of both. What would overflow is the largest count there
+// is: whatever a provider reports, a limit is not slipped under.
 func (u Usage) Plus(v Usage) Usage {
-	return Usage{u.Input + v.Input, u.Output + v.Output, u.Cached + v.Cached, u.Reasoning + v.Reasoning}
+	return Usage{add(u.Input, v.Input), add(u.Output, v.Output), add(u.Cached, v.Cached), add(u.Reasoning, v.Reasoning)}
 }
+
+func add(a, b int64) int64 { return int64(Money(a).Plus(Money(b))) }
 
 // Price is what a model costs, per token. The zero Price is "not known": calls
 // under it are marked unpriced, never counted as free.
