@@ -119,7 +119,7 @@ func FuzzApply(f *testing.F) {
 func TestScrambled(t *testing.T) {
 	all := stories(t)
 	refused, folded := 0, 0
-	for seed := range uint64(20_000) {
+	for seed := range uint64(4000) {
 		dice := rand.New(rand.NewPCG(seed, 3))
 		events := slices.Clone(all[dice.IntN(len(all))])
 		for range 1 + dice.IntN(3) {
@@ -227,6 +227,38 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 		look(r)
 	})
+}
+
+// TestCheckpointRefused checks what a fold says of checkpoints it cannot use.
+func TestCheckpointRefused(t *testing.T) {
+	var events []daruma.Event
+	at := -1
+	for seed := uint64(1); at < 0; seed++ {
+		w := newWorld(t, seed)
+		w.play()
+		events = w.events
+		at = slices.IndexFunc(events, func(e daruma.Event) bool { return e.Kind == daruma.KindCheckpoint })
+	}
+	good := decode[daruma.Checkpoint](t, events[at])
+	for name, c := range map[string]struct {
+		seq  int64
+		body []byte
+		kind daruma.Kind
+	}{
+		"of another version":   {events[at].Seq, payload(daruma.Checkpoint{Version: daruma.FoldVersion + 1, State: good.State}), daruma.KindConflict},
+		"at another place":     {events[at].Seq + 1, payload(good), daruma.KindCorrupt},
+		"that is no JSON":      {events[at].Seq, []byte(`{`), daruma.KindCorrupt},
+		"without a state":      {events[at].Seq, payload(daruma.Checkpoint{Version: daruma.FoldVersion, State: []byte(`{}`)}), daruma.KindCorrupt},
+		"with a strange state": {events[at].Seq, payload(daruma.Checkpoint{Version: daruma.FoldVersion, State: []byte(`{"turn":"x"}`)}), daruma.KindCorrupt},
+	} {
+		_, err := daruma.Fold("run_random", "acme", []daruma.Event{{Seq: c.seq, Kind: daruma.KindCheckpoint, Payload: c.body}})
+		if daruma.KindOf(err) != c.kind {
+			t.Errorf("a checkpoint %s: %v", name, err)
+		}
+	}
+	if _, err := daruma.Fold("run_random", "acme", append(slices.Clone(events[:at]), events[at+1:]...)); len(events) > at+1 && daruma.KindOf(err) != daruma.KindCorrupt {
+		t.Errorf("a history with a hole: %v", err)
+	}
 }
 
 // look asks a run everything it can be asked.

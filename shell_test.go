@@ -162,6 +162,12 @@ func (s *shell) rules(commands []daruma.Command) {
 	if state == daruma.ParkedState && (s.run.Parked() == nil || s.run.Parked().Text == "" || s.run.Parked().Reason == "") {
 		s.t.Errorf("the run is parked and does not say why")
 	}
+	if p := s.run.Parked(); p != nil && (p.Reason == daruma.ParkApproval) && len(s.run.Approvals()) == 0 {
+		s.t.Errorf("the run waits for an approval, and none is open")
+	}
+	if s.run.ID() != s.id || s.run.Tenant() != "acme" {
+		s.t.Errorf("the run is %s of %s", s.run.ID(), s.run.Tenant())
+	}
 	if n := len(s.run.Marks()); n > daruma.MarkWindow {
 		s.t.Errorf("%d marks are kept", n)
 	}
