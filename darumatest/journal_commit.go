@@ -167,6 +167,13 @@ var commitTests = []journalTest{
 		if err := j.Commit(j.Context(), []daruma.Tx{step("r", 2, 1, daruma.KindReplied)})[0]; err == nil {
 			j.Error("a finished run took a step")
 		}
+		j.commit(birth("kept", "a"))
+		kept := end("kept", 1, 1)
+		kept.Release = false
+		j.commit(kept)
+		if err := j.Commit(j.Context(), []daruma.Tx{step("kept", 2, 1, daruma.KindReplied)})[0]; err == nil {
+			j.Error("a finished run that was not released took a step")
+		}
 		if info := j.info("r"); info.State != daruma.Completed || info.Head != 2 {
 			j.Errorf("info: %+v", info)
 		}

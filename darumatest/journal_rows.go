@@ -95,7 +95,9 @@ var rowTests = []journalTest{
 		j.refuse(draw("g3", 51), daruma.KindExhausted)
 		j.commit(draw("g3", 50)) // 10 settled, 40 and 50 drawn
 		j.commit(move(daruma.SpendSettle, "g3", 70))
-		j.refuse(draw("g2", 1), daruma.KindExhausted)
+		j.commit(move(daruma.SpendRelease, "g2", 40))
+		j.refuse(draw("g4", 21), daruma.KindExhausted) // 10 and 70 settled, more than was drawn
+		j.commit(draw("g4", 20))
 		j.refuse(draw("g4", math.MaxInt64), daruma.KindExhausted)
 		j.refuse(move(daruma.SpendSettle, "none", 1), daruma.KindNotFound)
 		other := draw("g1", 100)

@@ -43,3 +43,21 @@ func TestPlans(t *testing.T) {
 		t.Logf("%s\n  %s", q, strings.Join(plan, "\n  "))
 	}
 }
+
+// TestDurable wants the settings that make a commit mean the disk.
+func TestDurable(t *testing.T) {
+	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "j.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for pragma, want := range map[string]any{"synchronous": int64(2), "journal_mode": "wal"} {
+		row, err := d.writer.conn.row("PRAGMA " + pragma)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(row) != 1 || row[0] != want {
+			t.Errorf("%s is %v, want %v", pragma, row, want)
+		}
+	}
+}

@@ -186,3 +186,17 @@ func TestContradictionInBatch(t *testing.T) {
 		t.Errorf("the journal stopped: %v", db.Err())
 	}
 }
+
+// The owner remembers a run's hash; the file has the last word.
+func TestRowChangedUnderOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j.db")
+	db := open(t, path, nil)
+	grown(t, db, "bad")
+	tamper(t, path, `UPDATE run SET hash = zeroblob(32)`+atBad)
+	tx := daruma.Tx{Run: "bad", Head: 5, Epoch: 1, Events: []daruma.Event{event("judged")}}
+	for range 2 {
+		if err := db.Commit(t.Context(), []daruma.Tx{tx})[0]; daruma.KindOf(err) != daruma.KindCorrupt {
+			t.Errorf("got %v", err)
+		}
+	}
+}
