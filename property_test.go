@@ -86,7 +86,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{shell: newShell(t, "run_random"), t: t, dice: rand.New(rand.NewPCG(seed, 1)), hits: map[string]int{}, work: map[daruma.CommandID]string{}, keys: map[string]string{},
 		calls: map[string]string{}, doubtful: map[string]bool{}, done: map[string]bool{}, flying: map[string]daruma.ToolCalled{},
 		approved: map[string]bool{}, thought: map[daruma.SignalType]int{}}
-	w.strict = false
+	w.strict, w.tick = false, 7*time.Millisecond
 	w.seen = w.note
 	w.bad = w.one(8) == 0
 	st := daruma.Started{Agent: "a", Nonce: "n", Input: daruma.Message{Role: daruma.RoleUser, Text: "do it"},

@@ -23,6 +23,7 @@ type shell struct {
 	events []daruma.Event
 	judge  []finding          // what the next judgements find
 	seen   func(daruma.Event) // told of every event as it is committed
+	tick   time.Duration      // how long a checkpoint takes
 	strict bool               // fold the whole history anew at every step
 }
 
@@ -48,6 +49,9 @@ func newShell(t tester, id daruma.RunID) *shell {
 // commit stamps an event and folds it in.
 func (s *shell) commit(e daruma.Event) {
 	s.t.Helper()
+	if e.Kind == daruma.KindCheckpoint {
+		s.now = s.now.Add(s.tick)
+	}
 	e.Seq, e.Time = s.run.Head()+1, s.now
 	if err := s.run.Apply(e); err != nil {
 		s.t.Fatalf("apply: %v\npayload %s", err, e.Payload)
@@ -69,6 +73,11 @@ func (s *shell) settle() []daruma.Command {
 			again, same := s.next()
 			if len(again) > 0 {
 				s.t.Errorf("Next decides %d more events after its own were applied: %s %s", len(again), again[0].Kind, again[0].Payload)
+			}
+			if s.tick > 0 { // deadlines shrink with the run's time
+				for i := range min(len(commands), len(same)) {
+					commands[i].Timeout = same[i].Timeout
+				}
 			}
 			if !reflect.DeepEqual(commands, same) {
 				s.t.Errorf("commands change by applying Next's own events:\n%s", cmp.Diff(commands, same))
