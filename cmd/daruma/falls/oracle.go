@@ -146,7 +146,7 @@ var negations = []string{
 // Words that say that something was not done, and those that leave it open.
 var (
 	denials = []string{"not ", "n't", "fail", "denied", "reject", "unavailable", "missing", "unable"}
-	doubts  = []string{"unknown", "unclear", "may have", "second", "again", "twice", "not know"}
+	doubts  = []string{"unknown", "unclear", "may have", "second", "again", "twice", "already", "not know"}
 )
 
 // denies reports whether any sentence says that something is not there.

@@ -87,8 +87,8 @@ func load(name string) (*scenario, error) {
 const filler = "@two million letters@"
 
 func parse(name string, text []byte) (*scenario, error) {
-	s := &scenario{Name: name, Deadline: 10 * time.Second, Acts: make([]act, 1), Digest: daruma.DigestOf(text).String()[:16]}
-	s.Limits.ModelTime = daruma.Duration(2 * time.Second)
+	s := &scenario{Name: name, Deadline: 20 * time.Second, Acts: make([]act, 1), Digest: daruma.DigestOf(text).String()[:16]}
+	s.Limits.ModelTime = daruma.Duration(5 * time.Second)
 	for i, line := range strings.Split(string(text), "\n") {
 		truth, ok := strings.CutPrefix(strings.TrimSpace(line), "#:")
 		if !ok {
