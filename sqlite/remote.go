@@ -33,6 +33,8 @@ type Access interface {
 	// start a run held by nobody pass, any other is KindDenied.
 	Commit(ctx context.Context, txs []daruma.Tx) []error
 
+	// Close gives up what was opened: the file where this process owns it,
+	// the connection to the owner where another one does.
 	Close() error
 }
 
