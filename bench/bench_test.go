@@ -67,8 +67,8 @@ func TestBarOfZeroLooksAtTheWorstRound(t *testing.T) {
 }
 
 func TestMeterCountsRecovery(t *testing.T) {
-	m := newMeter(task{Measure: recovery, Phase: "resume", Runs: 2, Steps: 4})
-	m.note("a", 1) // was completed before the kill
+	m := newMeter(task{Measure: recovery, Phase: "resume", Runs: 2, Steps: 4}) // held after two steps
+	m.note("a", 1)                                                             // was completed before the kill
 	m.note("a", 2)
 	m.note("a", 3)
 	select {
@@ -126,7 +126,7 @@ func TestEveryEngine(t *testing.T) {
 		if got.Steps == 0 || got.Durability == "" || got.Repeated != 0 {
 			t.Errorf("%+v", got)
 		}
-		if got.Measure == recovery && (got.Issued <= 0 || got.Done < got.Issued || got.Steps != got.Runs*5) {
+		if got.Measure == recovery && (got.Issued <= 0 || got.Done < got.Issued || got.Steps != got.Runs*6) {
 			t.Errorf("%s did not go on as it should: %+v", got.Engine, got)
 		}
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +25,7 @@ type task struct {
 	Steps     int           // of one run
 	Window    time.Duration // of rate and effects
 	Began     time.Time     // of resume: when the parent started the process
+	Profile   string        // folder for a CPU profile; empty: none
 }
 
 // result is what a child prints, one line of JSON.
@@ -62,7 +66,12 @@ func child(text string) error {
 		if c.Name != t.Contender {
 			continue
 		}
+		stop, err := profile(t)
+		if err != nil {
+			return err
+		}
 		r, err := perform(ctx, c, t)
+		stop()
 		if err != nil {
 			return fmt.Errorf("%s, %s %s: %w", t.Contender, t.Measure, t.Phase, err)
 		}
@@ -70,6 +79,25 @@ func child(text string) error {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
 	return fmt.Errorf("contender %q is unknown", t.Contender)
+}
+
+// profile begins a CPU profile, where one is asked for.
+func profile(t task) (stop func(), err error) {
+	if t.Profile == "" {
+		return func() {}, nil
+	}
+	name := strings.TrimSuffix(t.Contender+"-"+t.Measure+"-"+t.Phase, "-") + ".pprof"
+	f, err := os.Create(filepath.Join(t.Profile, name))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }
 
 func perform(ctx context.Context, c contender, t task) (result, error) {

@@ -56,6 +56,7 @@ func bench(ctx context.Context, args []string) error {
 	window := flags.Duration("window", 2*time.Second, "how long new runs are started in rate and effects")
 	limit := flags.Duration("limit", 4*time.Minute, "when to stop and report what there is")
 	dir := flags.String("dir", "", "folder on the disk to measure; empty: the system's temporary folder")
+	profiles := flags.String("profile", "", "folder for CPU profiles of the children, one for each engine and measure")
 	out := flags.String("json", "", "file for all results as JSON")
 	check := flags.Bool("check", false, "exit 1 if a bar is missed")
 	if err := flags.Parse(args); err != nil {
@@ -93,7 +94,7 @@ func bench(ctx context.Context, args []string) error {
 				if !slices.Contains(c.Measures, measure) || measure == recovery && c.Once && round > 0 || ctx.Err() != nil {
 					continue
 				}
-				t := task{Contender: c.Name, Measure: measure, Runs: *runs, Steps: *steps, Window: *window}
+				t := task{Contender: c.Name, Measure: measure, Runs: *runs, Steps: *steps, Window: *window, Profile: *profiles}
 				switch measure {
 				case latency:
 					t.Runs = or(c.Latency, *single)

@@ -15,7 +15,7 @@ const payloadSize = 312
 // meter is the body of every step of every engine, and what it has seen.
 type meter struct {
 	task   task
-	half   int // steps completed before a hold
+	half   int // steps completed before a hold; even, so that it is a model that is being called
 	opened time.Time
 	began  time.Time
 	all    chan struct{} // hold, resume: every run has begun a step
@@ -33,7 +33,7 @@ type meter struct {
 
 func newMeter(t task) *meter {
 	return &meter{
-		task: t, half: t.Steps / 2, began: time.Now(),
+		task: t, half: t.Steps / 4 * 2, began: time.Now(),
 		all: make(chan struct{}), done: make(chan struct{}),
 		last: map[string]time.Time{}, ends: map[string]bool{},
 	}
