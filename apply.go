@@ -245,6 +245,7 @@ func (r *Run) applyToolReplied(p ToolReplied) error {
 	switch {
 	case p.Outcome == Succeeded:
 		r.done(p.Call)
+		r.met(p.Tool)
 		r.s.Failed = nil // something changed: what failed before may work now
 		r.caught(CallSubject(p.Call))
 	case p.Outcome == Absent && verified:

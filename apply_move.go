@@ -56,7 +56,7 @@ func (r *Run) applyMove(m Move) error {
 		s.Level = max(s.Level, OtherTool)
 	case Degrade:
 		s.Level = max(s.Level, Partial)
-		if m.Missing != "" {
+		if m.Missing != "" && !slices.Contains(s.Missing, m.Missing) {
 			s.Missing = append(slices.Clone(s.Missing), m.Missing)
 		}
 	case Abort:
@@ -207,6 +207,8 @@ func (r *Run) moveCall(i int, m Move) {
 		c.Failed = true
 		if c.Result == nil {
 			c.Text = notExecuted
+		} else if c.Result.Outcome == Failed && outage(c.Result.Kind) {
+			s.Unmet = append(slices.Clone(s.Unmet), unmet{c.Name, c.missing(c.Result.Text)})
 		}
 		r.done(i)
 		s.Notes = append(slices.Clone(s.Notes), m.Text)
@@ -244,6 +246,34 @@ func (r *Run) moveRun(m Move) {
 	case Degrade:
 		s.Ending = &Finished{State: Degraded, Signal: m.Signal}
 	}
+}
+
+// outage reports whether a failure says that the tool does not work, and not
+// that the request was wrong: an answer without its result lacks something.
+func outage(k Kind) bool {
+	switch k.Cause() {
+	case CauseTransient, CauseResource, CauseDependency, CauseUnknown:
+		return true
+	}
+	return k == KindUnauthorized || k == KindQuota
+}
+
+// missing says what a run goes on without that goes on without this call.
+func (c *callStep) missing(why string) string {
+	return c.Name + ": " + strings.TrimPrefix(excerpt(why, 300), c.Tool+": ")
+}
+
+// met takes the outages off the list that a success of the tool makes up for:
+// its own, and those of tools it can stand in for.
+func (r *Run) met(tool string) {
+	if len(r.s.Unmet) == 0 {
+		return
+	}
+	works, _ := r.spec(tool)
+	r.s.Unmet = slices.DeleteFunc(slices.Clone(r.s.Unmet), func(u unmet) bool {
+		failed, _ := r.spec(u.Tool)
+		return u.Tool == tool || works.Capability != "" && works.Capability == failed.Capability || slices.Contains(failed.Alternatives, tool)
+	})
 }
 
 // action names what a call does, for "the failed action again".

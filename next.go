@@ -1,6 +1,7 @@
 package daruma
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -94,7 +95,12 @@ func (r *Run) decideAnswer() []Event {
 	}
 	m := r.s.Reply.Message
 	f := Finished{State: Completed, Answer: m.Text, Ref: m.Ref}
-	if len(r.s.Missing) > 0 {
+	for _, u := range r.s.Unmet {
+		if !slices.Contains(f.Missing, u.Text) && !slices.Contains(r.s.Missing, u.Text) {
+			f.Missing = append(f.Missing, u.Text)
+		}
+	}
+	if len(f.Missing)+len(r.s.Missing) > 0 {
 		f.State = Degraded
 	}
 	return r.finish(f)

@@ -54,7 +54,9 @@ func (r *Run) softEdge() []Event {
 		return nil
 	}
 	for _, e := range r.edges() {
-		if e.used < soft*e.limit || r.s.Soft[e.reason] {
+		// One more turn takes two steps at least: after it, it would be too late.
+		late := e.reason == ParkSteps && e.used > 0 && e.limit-e.used <= 2
+		if e.used < soft*e.limit && !late || r.s.Soft[e.reason] {
 			continue
 		}
 		sig := Signal{Type: ResourceExhausted, Severity: Warning, Recoverable: true, Subject: SubjectRun, Detector: "limits/1",
@@ -82,6 +84,9 @@ func (r *Run) parkClaims() []Event {
 func (r *Run) finish(f Finished) []Event {
 	s := &r.s
 	f.Level = s.Level
+	if f.State == Degraded {
+		f.Level = max(f.Level, Partial)
+	}
 	f.Missing = append(f.Missing, s.Missing...)
 	if f.State == Degraded && f.Answer == "" && f.Ref.IsZero() {
 		f.Answer, f.Level = r.partial()

@@ -90,6 +90,9 @@ func (r *Run) climb() []Event {
 		h.Tried = fall.Moves
 	}
 	move := r.s.Start.Ladder.Next(h)
+	if i, isCall := callOf(sig.Subject); isCall && i < len(r.s.Calls) && move.Remedy == SwitchModel {
+		move.Subject = SubjectReply // another model answers in the place of this reply
+	}
 	r.complete(&move, sig)
 	return []Event{NewEvent(KindMove, ActorCore, move)}
 }
@@ -121,6 +124,7 @@ func (r *Run) can(sig Signal) RemedySet {
 		allow(Verify, doubt && spec.Verify && spec.OnDoubt == DoubtVerify)
 		allow(SwitchTool, !doubt && !done && sig.Kind != KindDenied && r.alternative(c, spec) != "")
 		allow(Reflect, !doubt && think)
+		allow(SwitchModel, c.Phase == callProposed && other && !r.begun()) // what is wrong is the model's
 		allow(Degrade, !doubt)
 		return can
 	}
@@ -205,7 +209,7 @@ func (r *Run) complete(m *Move, sig Signal) {
 	case Degrade:
 		m.Missing = excerpt(what, 300)
 		if isCall {
-			m.Missing = s.Calls[i].Name + ": " + strings.TrimPrefix(excerpt(what, 300), s.Calls[i].Tool+": ")
+			m.Missing = s.Calls[i].missing(what)
 			m.Text = "Not available (" + sig.Type.String() + "). Go on without it, do not try it again, and say in your answer what is missing."
 			if sig.Type == PolicyDenied {
 				m.Text = "Denied: " + strings.TrimPrefix(excerpt(what, 300), s.Calls[i].Tool+": ") + ". It was not done. Go on without it and say so in your answer."

@@ -45,6 +45,7 @@ type state struct {
 	Marks    []string              `json:"marks,omitempty"`
 	Level    Level                 `json:"level,omitzero"`
 	Missing  []string              `json:"missing,omitempty"`
+	Unmet    []unmet               `json:"unmet,omitempty"` // calls that failed and that nothing has made up for yet
 	Withheld []string              `json:"withheld,omitempty"`
 	Claims   int                   `json:"claims,omitzero"`
 	Park     *Parked               `json:"park,omitempty"`
@@ -101,6 +102,14 @@ type callStep struct {
 	Result   *ToolReplied `json:"result,omitempty"` // of the last attempt
 	Failed   bool         `json:"failed,omitempty"` // done, but without what was asked
 	Text     string       `json:"text,omitempty"`   // what the model is told instead of the result
+}
+
+// unmet is a call that failed for good, after which the model was told to think
+// again. Unless a tool that can stand in for it succeeds, what it was to bring
+// is missing from the answer, whatever the model says of it.
+type unmet struct {
+	Tool string `json:"tool"`
+	Text string `json:"text"`
 }
 
 // Fall is one thing that went wrong in a run and how it was caught.
