@@ -203,6 +203,7 @@ func (d *demo) run(ctx context.Context, args ...string) error {
 		return daruma.Fail("demo", daruma.KindInternal, "%w", err)
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Args[0] = "daruma" // whatever the file is called
 	cmd.Env = append(os.Environ(), "DARUMA_JOURNAL="+filepath.Join(d.dir, "daruma.db"))
 	out, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
