@@ -32,10 +32,10 @@ type claim struct {
 }
 
 var claims = []claim{
-	{Name: "64 at once, steps/s: Daruma / DBOS (FULL)", Measure: rate, Engine: "daruma", Beside: "dbos", Of: perSecond, Least: 10},
-	{Name: "64 at once, steps/s: Daruma / DBOS (its default, NORMAL)", Measure: rate, Engine: "daruma", Beside: "dbos-normal", Of: perSecond},
-	{Name: "64 at once, steps/s: Daruma / go-workflows", Measure: rate, Engine: "daruma", Beside: "goworkflows", Of: perSecond},
-	{Name: "64 at once, CPU per step: DBOS (FULL) / Daruma", Measure: rate, Engine: "dbos", Beside: "daruma", Of: cpu},
+	{Name: "many at once, steps/s: Daruma / DBOS (FULL)", Measure: rate, Engine: "daruma", Beside: "dbos", Of: perSecond, Least: 10},
+	{Name: "many at once, steps/s: Daruma / DBOS (its default, NORMAL)", Measure: rate, Engine: "daruma", Beside: "dbos-normal", Of: perSecond},
+	{Name: "many at once, steps/s: Daruma / go-workflows", Measure: rate, Engine: "daruma", Beside: "goworkflows", Of: perSecond},
+	{Name: "many at once, CPU per step: DBOS (FULL) / Daruma", Measure: rate, Engine: "dbos", Beside: "daruma", Of: cpu},
 	{Name: "with intents, steps/s: Daruma / DBOS (intent a step of its own)", Measure: effects, Engine: "daruma", Beside: "dbos", Of: perSecond},
 	{Name: "one run, p50 of a step: Daruma / bare fsynced insert", Measure: latency, Engine: "daruma", Beside: "bare", Of: median50, Most: 1.5},
 	{Name: "one run, p50 of a step: DBOS (FULL) / bare fsynced insert", Measure: latency, Engine: "dbos", Beside: "bare", Of: median50},
