@@ -217,7 +217,7 @@ const (
 	Degraded                    // finished with less than asked, and says what is missing
 	Cancelled                   // finished because somebody asked
 	Dead                        // failed: finished without an answer
-	Quarantined                 // a record of it does not match its hash; nothing is done with it
+	Quarantined                 // a record of it does not match its hash, or it cannot be folded; nothing is done with it
 )
 
 var runStateNames = [...]string{"running", "waiting", "parked", "completed", "degraded", "cancelled", "failed", "quarantined"}

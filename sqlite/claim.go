@@ -28,8 +28,8 @@ type candidate struct {
 // for a caller that then learns nothing of it.
 func (d *DB) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error) {
 	const name = "sqlite.Claim"
-	if fault := nameFault(c.Node); fault != "" {
-		return daruma.Claims{}, daruma.Fail(name, daruma.KindInvalid, "node %q %s", c.Node, fault)
+	if err := c.Check(); err != nil {
+		return daruma.Claims{}, err
 	}
 	if c.Max <= 0 {
 		c.Max = 1000

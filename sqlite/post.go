@@ -12,7 +12,7 @@ const selectPost = `SELECT folded FROM post WHERE run = ? AND tenant = ? AND top
 // Post implements [daruma.Journal]. A post without a time gets the time of
 // this call. It obeys the context as Commit does.
 func (d *DB) Post(ctx context.Context, p daruma.Post) (fresh bool, err error) {
-	if err := checkPost(&p); err != nil {
+	if err := p.Check(); err != nil {
 		return false, err
 	}
 	if p.Time.IsZero() {

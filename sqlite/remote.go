@@ -104,7 +104,7 @@ func (r *Remote) Owner() Owner { return r.owner }
 // Post implements [Access]. KindDoubt means that the owner went away before
 // it answered: posting the same again is safe.
 func (r *Remote) Post(ctx context.Context, p daruma.Post) (fresh bool, err error) {
-	if err := checkPost(&p); err != nil {
+	if err := p.Check(); err != nil {
 		return false, err
 	}
 	var out reply
@@ -125,7 +125,7 @@ func (r *Remote) Commit(ctx context.Context, txs []daruma.Tx) []error {
 	var at []int
 	for i := range txs {
 		if verdicts[i] = checkRemote(&txs[i]); verdicts[i] == nil {
-			verdicts[i] = checkTx(&txs[i])
+			verdicts[i] = txs[i].Check()
 		}
 		if verdicts[i] == nil {
 			send, at = append(send, txs[i]), append(at, i)

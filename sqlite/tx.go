@@ -13,7 +13,7 @@ func (d *DB) Commit(ctx context.Context, txs []daruma.Tx) []error {
 	verdicts := make([]error, len(txs))
 	valid := 0
 	for i := range txs {
-		if verdicts[i] = checkTx(&txs[i]); verdicts[i] == nil {
+		if verdicts[i] = txs[i].Check(); verdicts[i] == nil {
 			valid++
 		}
 	}
