@@ -65,8 +65,7 @@ func (r *Run) fold(e Event) error {
 	case KindStarted:
 		return folded(e, r.applyStarted)
 	case KindClaimed:
-		r.applyClaimed()
-		return nil
+		return folded(e, r.applyClaimed)
 	case KindReplied:
 		return folded(e, r.applyReplied)
 	case KindModelFailed:
@@ -104,6 +103,9 @@ func (r *Run) fold(e Event) error {
 }
 
 func folded[T any](e Event, apply func(T) error) error {
+	if payload, ok := e.body.(T); ok {
+		return apply(payload)
+	}
 	var payload T
 	if err := json.Unmarshal(e.Payload, &payload); err != nil {
 		return err
@@ -127,9 +129,12 @@ func (r *Run) applyStarted(p Started) error {
 }
 
 // applyClaimed is where a crash shows: what had an intent and no result may
-// have happened.
-func (r *Run) applyClaimed() {
-	r.s.Claims++
+// have happened. A run that its holder had given up has killed nobody, so that
+// its claim does not count.
+func (r *Run) applyClaimed(p Claim) error {
+	if !p.Clean {
+		r.s.Claims++
+	}
 	for i := range r.s.Calls {
 		if c := &r.s.Calls[i]; c.Phase == callIntent {
 			c.Phase = callDoubt
@@ -137,6 +142,7 @@ func (r *Run) applyClaimed() {
 				Text: "the process ended while the call was in flight"}
 		}
 	}
+	return nil
 }
 
 func (r *Run) applyReplied(p Replied) error {

@@ -1,6 +1,7 @@
 package daruma
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -38,6 +39,8 @@ type Event struct {
 	Time    time.Time       `json:"time"` // UTC, microseconds; stamped by the shell just before the commit
 	Actor   Actor           `json:"actor"`
 	Payload json.RawMessage `json:"payload"`
+
+	body any // what Payload encodes, where this process made it: saves decoding
 }
 
 // NewEvent returns an event with the payload encoded; Seq and Time are left to
@@ -48,7 +51,11 @@ func NewEvent(kind EventKind, actor Actor, payload any) Event {
 	if err != nil {
 		panic("daruma: payload of " + string(kind) + ": " + err.Error())
 	}
-	return Event{Kind: kind, Actor: actor, Payload: b}
+	e := Event{Kind: kind, Actor: actor, Payload: b, body: payload}
+	if bytes.Contains(b, []byte(`\ufffd`)) {
+		e.body = nil // text that was no UTF-8 reads back differently
+	}
+	return e
 }
 
 // Started begins a run and freezes everything its decisions rest on.

@@ -251,7 +251,7 @@ func (r *Run) callCommands(flying bool) []Command {
 	for i := range r.s.Calls {
 		c := &r.s.Calls[i]
 		spec, _ := r.spec(c.Tool)
-		cmd := Command{ID: r.command(c.N), Call: i, Tool: c.Tool, Args: c.Args, Key: r.key(i), Attempt: c.Attempt,
+		cmd := Command{ID: r.command(c.N), Call: i, Tool: c.Tool, Args: c.Args, Attempt: c.Attempt,
 			Approved: c.Approved, Timeout: r.timeout(spec.deadline())}
 		switch {
 		case c.Phase == callIntent:
@@ -268,6 +268,7 @@ func (r *Run) callCommands(flying bool) []Command {
 		default:
 			continue
 		}
+		cmd.Key = r.key(i)
 		out = append(out, cmd)
 	}
 	return out

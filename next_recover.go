@@ -38,7 +38,7 @@ func (r *Run) raise() []Event {
 		}
 		add(sig)
 	}
-	if s.Reply != nil && s.Judged == JudgeReply && !s.Closed && !r.begun() && len(events) == 0 && len(s.Open) == 0 && s.Asked == nil {
+	if len(s.Failed) > 0 && s.Reply != nil && s.Judged == JudgeReply && !s.Closed && !r.begun() && len(events) == 0 && len(s.Open) == 0 && s.Asked == nil {
 		for i := range s.Calls {
 			c := &s.Calls[i]
 			t, failed := s.Failed[action(c.Name, c.Args)]

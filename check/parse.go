@@ -191,7 +191,10 @@ func reasonable(number string) bool {
 
 // escape writes one token of a JSON pointer.
 func escape(token string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
+	if strings.ContainsAny(token, "~/") {
+		token = strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
+	}
+	return token
 }
 
 // pointer joins tokens to a JSON pointer.

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -18,11 +17,7 @@ func canonical(args string) string {
 	if len(args) > maxText {
 		return args
 	}
-	strict, err := daruma.Canonical([]byte(args))
-	if err != nil {
-		strict = []byte(args) // a name given twice, perhaps
-	}
-	d := json.NewDecoder(bytes.NewReader(strict))
+	d := json.NewDecoder(strings.NewReader(args))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil || d.More() {
@@ -46,6 +41,11 @@ func simple(v any, depth int) (any, bool) {
 	case nil:
 		return nil, false
 	case json.Number:
+		if strings.ContainsAny(string(v), ".eE") {
+			if plain, err := daruma.Canonical([]byte(v)); err == nil {
+				return string(plain), true
+			}
+		}
 		return string(v), true
 	case string:
 		s := collapse(v)
@@ -93,7 +93,10 @@ func object(v map[string]any, depth int) (any, bool) {
 // volatile reports whether a field, in lower case, differs between attempts of
 // the same thing.
 func volatile(name string) bool {
-	switch strings.NewReplacer("_", "", "-", "").Replace(name) {
+	if strings.ContainsAny(name, "_-") {
+		name = strings.NewReplacer("_", "", "-", "").Replace(name)
+	}
+	switch name {
 	case "requestid", "traceid", "spanid", "correlationid", "sessionid", "callid", "toolcallid", "idempotencykey",
 		"nonce", "timestamp", "reason", "reasoning", "rationale", "thought", "thoughts", "thinking", "explanation":
 		return true

@@ -52,7 +52,7 @@ func (d *DB) Commit(ctx context.Context, txs []daruma.Tx) []error {
 
 // wakes reports whether the Tx may give Claim something to say.
 func wakes(tx *daruma.Tx) bool {
-	return tx.Run != "" && (tx.Head == 0 || tx.Release && !tx.State.Finished())
+	return tx.Run != "" && (tx.Head == 0 && tx.Node == "" || tx.Release && !tx.State.Finished())
 }
 
 // tx writes one Tx, all or nothing. The verdict is the caller's; err is the

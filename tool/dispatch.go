@@ -36,7 +36,7 @@ func (s *Set) Dispatch(ctx context.Context, call Call) (Result, error) {
 		return Result{}, fail(daruma.KindNotFound, &UnknownError{call.Tool, s.Nearest(call.Tool)})
 	}
 	call.Args = orEmpty(call.Args)
-	if problems := m.schema.Validate(call.Args); len(problems) > 0 {
+	if problems := m.check(call.Args); len(problems) > 0 {
 		return Result{}, fail(daruma.KindInvalid, &ArgumentsError{call.Tool, problems})
 	}
 	if err := checkKey(m.Spec, call.Key); err != nil {

@@ -29,7 +29,11 @@ func fold(name string) string {
 	if i := strings.LastIndexAny(name, ".:/"); i >= 0 {
 		name = name[i+1:]
 	}
-	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(name))
+	name = strings.ToLower(name)
+	if strings.ContainsAny(name, "_- ") {
+		name = strings.NewReplacer("_", "", "-", "", " ", "").Replace(name)
+	}
+	return name
 }
 
 // edits counts the letters to insert, delete, change or swap with their

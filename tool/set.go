@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -47,6 +49,9 @@ type member struct {
 	breaker *guard.Breaker
 	places  *guard.Bulkhead
 	behind  int // functions left behind; guarded by Set.mu
+
+	seed  maphash.Seed
+	valid [64]atomic.Pointer[[]byte] // arguments that were found valid last
 }
 
 // defaultTimeout is the deadline of tools that declare none.
@@ -126,7 +131,7 @@ func newMember(options Options, t Tool) (*member, error) {
 	}
 	spec.Verify = t.Verify != nil
 	spec.Alternatives = slices.Clone(spec.Alternatives)
-	return &member{Tool: t, schema: schema,
+	return &member{Tool: t, schema: schema, seed: maphash.MakeSeed(),
 		breaker: guard.NewBreaker(guard.BreakerOptions{}),
 		places:  guard.NewBulkhead(guard.BulkheadOptions{Limit: options.Parallel, Wait: options.Wait}),
 	}, nil
@@ -173,8 +178,26 @@ func (s *Set) Check(tool string, args []byte) []check.Problem {
 	if m == nil {
 		return nil
 	}
-	return m.schema.Validate(orEmpty(args))
+	return m.check(orEmpty(args))
 }
+
+// check is Validate, with a memory: the arguments of a call are checked when
+// the model proposes it and again when it is made.
+func (m *member) check(args []byte) []check.Problem {
+	place := &m.valid[maphash.Bytes(m.seed, args)%uint64(len(m.valid))]
+	if known := place.Load(); known != nil && bytes.Equal(*known, args) {
+		return nil
+	}
+	problems := m.schema.Validate(args)
+	if len(problems) == 0 && len(args) <= maxRemembered {
+		known := bytes.Clone(args)
+		place.Store(&known)
+	}
+	return problems
+}
+
+// maxRemembered bounds the arguments that are remembered as valid, in bytes.
+const maxRemembered = 1 << 10
 
 // orEmpty reads empty arguments as an empty object: models leave them out for
 // tools that take none.
