@@ -247,6 +247,7 @@ func parsePolicy(text string) (house, []string) {
 				bad("%s: only tests import %s", name, to)
 			case r.mark == "door" && other.mark == "door":
 				bad("%s and %s: doors never import each other", name, to)
+			case r.mark == "roof" && other.mark != "roof":
 			case other.mark == "store" || other.mark == "provider":
 				bad("%s imports the %s %s: only the roof and tests know it", name, other.mark, to)
 			case name < to && h.reaches(to, name, map[string]bool{}):
