@@ -40,8 +40,10 @@ type Journal interface {
 	// Claim gives the node runs that have something to do and belong to no
 	// live node: running ones whose owner is gone, waiting and parked ones
 	// whose time has come or for which a post waits. Each claimed run gets a
-	// new epoch and a run.claimed event, durably. Besides it returns posts not
-	// yet folded for runs the node holds already, and when to ask again.
+	// new epoch and a run.claimed event, durably, which says whether the owner
+	// before it had released the run ([Claim].Clean). Besides it returns posts
+	// not yet folded for runs the node holds already, and when to ask again.
+	// Errors: KindInvalid as [Claim.Check] says.
 	Claim(ctx context.Context, c Claim) (Claims, error)
 
 	// Wake returns a channel that receives after Claim may have more to say:
@@ -139,10 +141,14 @@ type Blob struct {
 
 // Claim asks for runs. Its JSON is the payload of run.claimed events.
 type Claim struct {
-	Node  string    `json:"node"`
-	Epoch int64     `json:"epoch,omitzero"` // in events: the epoch given
-	Max   int       `json:"-"`              // at most so many runs; zero means 1,000
-	Now   time.Time `json:"-"`              // runs whose WakeAt is not after it are due
+	Node  string `json:"node"`
+	Epoch int64  `json:"epoch,omitzero"` // in events: the epoch given
+	// Clean says, in events, that nobody had held the run, or that its holder
+	// had given it up: no process died with it. The journal decides it,
+	// whatever the caller says.
+	Clean bool      `json:"clean,omitempty"`
+	Max   int       `json:"-"` // at most so many runs; zero means 1,000
+	Now   time.Time `json:"-"` // runs whose WakeAt is not after it are due
 	Type  RunType   `json:"-"`
 }
 

@@ -28,8 +28,9 @@ type Limits struct {
 	ReflectionsPerSignal int `json:"reflections_per_signal,omitzero"`
 	// Parallel is how many tools of one turn may run at once. Zero means 8.
 	Parallel int `json:"parallel,omitzero"`
-	// Claims is how often the run may be claimed without a new event before
-	// it is taken to kill its workers and parked. Zero means 3.
+	// Claims is how often the run may be claimed from a process that died with
+	// it, without a new event between, before it is taken to kill its workers
+	// and parked. Claims of runs that were released do not count. Zero means 3.
 	Claims int `json:"claims,omitzero"`
 	// Approve is the risk from which calls need an approval. Zero means high.
 	Approve Risk `json:"approve,omitzero"`

@@ -76,7 +76,10 @@ func (m *machine) advance(r *live) {
 	if m.draining {
 		m.launch(r) // calls whose intent is on disk already
 	}
-	release := len(r.tasks) == 0 && len(r.results) == 0 && (m.draining || len(r.posts) == 0 && m.restful(r))
+	// A run that is over takes no further Tx: it is given up at once, and calls
+	// not wanted any more end as ghosts.
+	release := r.run.State().Finished() ||
+		len(r.tasks) == 0 && len(r.results) == 0 && (m.draining || len(r.posts) == 0 && m.restful(r))
 	if len(d.events) == 0 && !release {
 		m.launch(r)
 		return
@@ -88,9 +91,6 @@ func (m *machine) advance(r *live) {
 func (m *machine) restful(r *live) bool {
 	if r.agent == nil || !r.run.Idle() {
 		return false
-	}
-	if r.run.State().Finished() {
-		return true
 	}
 	at := r.run.WakeAt()
 	return at.IsZero() || at.Sub(m.now) >= shortWait

@@ -125,3 +125,85 @@ func BenchmarkSteps(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/time.Since(began).Seconds(), "steps/s")
 }
+
+// TestFileBrokenRunIsQuarantined has a file hold a run that cannot be folded:
+// its row must say so, and nobody may hold it.
+func TestFileBrokenRunIsQuarantined(t *testing.T) {
+	ctx := context.Background()
+	j := openFile(t, filepath.Join(t.TempDir(), "runs.db"))
+	e := daruma.Event{Kind: daruma.KindStarted, Actor: daruma.ActorShell, Time: time.Now(), Payload: []byte(`{"agent":7}`)}
+	if err := j.Commit(ctx, []daruma.Tx{{Run: "bad", Type: daruma.AgentRun, Name: "helper", Events: []daruma.Event{e}}})[0]; err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, agent.Options{Journal: j, Agents: []agent.Agent{{Name: "helper"}}, Models: table(t, script())})
+	if r := h.wait("bad"); r.State != daruma.Quarantined || r.Note == "" {
+		t.Errorf("the bad run is %s, %q", r.State, r.Note)
+	}
+	if info, err := j.Run(ctx, "bad"); err != nil || info.State != daruma.Quarantined || info.Node != "" {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+// TestFileDeployments stops the process cleanly during one long model call,
+// more often than a run may be claimed from dead processes.
+func TestFileDeployments(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runs.db")
+	asked := make(chan struct{}, 9)
+	var calls atomic.Int32
+	models := table(t, talk(func(ctx context.Context, _ []daruma.Message) (daruma.Message, error) {
+		if calls.Add(1) > 6 {
+			return say("at last"), nil
+		}
+		asked <- struct{}{}
+		<-ctx.Done()
+		return daruma.Message{}, ctx.Err()
+	}))
+	var id daruma.RunID
+	for range 6 {
+		j := openFile(t, path)
+		h := open(t, agent.Options{Journal: j, Models: models, Grace: -1, Agents: []agent.Agent{{Name: "helper"}}})
+		if id == "" {
+			id = h.start(agent.Start{Agent: "helper", Input: "go"})
+		}
+		<-asked
+		if err := h.close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := open(t, agent.Options{Journal: openFile(t, path), Models: models, Agents: []agent.Agent{{Name: "helper"}}})
+	if r := h.wait(id); r.State != daruma.Completed || r.Answer() != "at last" {
+		t.Errorf("%s, %q, %+v", r.State, r.Answer(), r.Parked)
+	}
+}
+
+// TestFileCancelIsQuiet has a cancelled run given up together with its end,
+// though its model call has not ended yet.
+func TestFileCancelIsQuiet(t *testing.T) {
+	ctx := context.Background()
+	j := openFile(t, filepath.Join(t.TempDir(), "runs.db"))
+	asked, gate := make(chan struct{}), make(chan struct{})
+	h := open(t, agent.Options{Journal: j, Agents: []agent.Agent{{Name: "helper"}},
+		Models: table(t, talk(func(context.Context, []daruma.Message) (daruma.Message, error) {
+			close(asked)
+			<-gate
+			return say("too late"), nil
+		}))})
+	id := h.start(agent.Start{Agent: "helper", Input: "go"})
+	<-asked
+	if err := agent.Cancel(ctx, j, id, "user:ada", "enough"); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.waitFinished(id); r.State != daruma.Cancelled {
+		t.Errorf("%s", r.State)
+	}
+	if info, err := j.Run(ctx, id); err != nil || info.Node != "" {
+		t.Errorf("%+v, %v", info, err)
+	}
+	close(gate)
+	if err := h.close(); err != nil {
+		t.Error(err)
+	}
+}

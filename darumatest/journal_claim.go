@@ -73,6 +73,33 @@ var claimTests = []journalTest{
 		}
 		j.refuse(step("r", 2, 1, daruma.KindReplied), daruma.KindFenced)
 	}},
+	{"a claim of what was released, or never held, is clean", func(j *journal) {
+		j.commit(birth("r", ""))
+		j.cleanly(j.claim("a", clock), "r", true)
+		tx := step("r", 2, 1)
+		tx.Release = true // as a node does that shuts down while a model is asked
+		j.commit(tx)
+		j.cleanly(j.claimWith(daruma.Claim{Node: "b", Now: clock, Clean: false}), "r", true)
+		j.commit(rest("r", 3, 2, daruma.Waiting, clock))
+		j.cleanly(j.claim("b", clock), "r", true)
+	}},
+	{"a run that cannot be folded is quarantined by its holder", func(j *journal) {
+		j.commit(birth("r", "a"))
+		j.post("r", "t", "k")
+		tx := step("r", 1, 1)
+		tx.State, tx.Release, tx.Note = daruma.Quarantined, true, "cannot be read"
+		j.commit(tx)
+		if info := j.info("r"); info.State != daruma.Quarantined || info.Node != "" || info.Note != tx.Note || info.Head != 1 {
+			j.Errorf("info: %+v", info)
+		}
+		if got := j.claim("a", clock.Add(time.Hour)); len(got.Runs) != 0 || len(got.Posts) != 0 {
+			j.Errorf("claims: %+v", got)
+		}
+		j.refuse(step("r", 1, 1, daruma.KindReplied), daruma.KindCorrupt)
+		if _, err := j.Post(j.Context(), message("r", "t", "other")); daruma.KindOf(err) != daruma.KindCorrupt {
+			j.Errorf("post: %v", err)
+		}
+	}},
 	{"events begin at the last checkpoint", func(j *journal) {
 		j.commit(birth("r", "a"))
 		j.commit(step("r", 1, 1, daruma.KindReplied, daruma.KindCheckpoint, daruma.KindReplied))
@@ -154,7 +181,35 @@ var claimTests = []journalTest{
 	}},
 }
 
+// cleanly wants exactly one run claimed, and its event to say so much.
+func (j *journal) cleanly(got daruma.Claims, id daruma.RunID, clean bool) {
+	j.Helper()
+	if !slices.Equal(ids(got), []daruma.RunID{id}) {
+		j.Fatalf("claimed %v, want %s", ids(got), id)
+	}
+	r := got.Runs[0]
+	e := r.Events[len(r.Events)-1]
+	var c daruma.Claim
+	if err := json.Unmarshal(e.Payload, &c); err != nil || e.Kind != daruma.KindClaimed || c.Epoch != r.Run.Epoch || c.Clean != clean {
+		j.Errorf("event %s %s (%v): want epoch %d, clean %v", e.Kind, e.Payload, err, r.Run.Epoch, clean)
+	}
+}
+
 var reopenTests = []journalTest{
+	{"a claim of what was held is not clean, even after two ends", func(j *journal) {
+		j.commit(birth("r", "a"))
+		j.Journal = j.reopen(j.T, j.Journal)
+		j.refuse(step("r", 1, 1, daruma.KindReplied), daruma.KindFenced)
+		j.Journal = j.reopen(j.T, j.Journal) // nobody claimed it meanwhile
+		j.cleanly(j.claim("a", clock), "r", false)
+		j.Journal = j.reopen(j.T, j.Journal)
+		j.cleanly(j.claimWith(daruma.Claim{Node: "a", Now: clock, Clean: true}), "r", false)
+		tx := step("r", 3, 3)
+		tx.Release = true
+		j.commit(tx)
+		j.Journal = j.reopen(j.T, j.Journal)
+		j.cleanly(j.claim("a", clock), "r", true)
+	}},
 	{"runs of the dead are claimed, even by their own node's name", func(j *journal) {
 		j.commit(birth("running", "a"))
 		j.commit(step("running", 1, 1, daruma.KindReplied))

@@ -1,6 +1,7 @@
 package darumatest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -32,18 +33,27 @@ var _ daruma.Journal = (*Memory)(nil)
 
 // store is what survives a crash.
 type store struct {
-	runs   map[daruma.RunID]*record
-	order  []daruma.RunID // by creation
-	early  map[daruma.RunID][]daruma.Post
-	keys   map[tenantKey]keyHolder
-	blobs  map[tenantBlob][]byte
-	drawn  map[string]daruma.Money // per budget
-	grants map[string]daruma.Money
+	runs      map[daruma.RunID]*record
+	order     []daruma.RunID  // by creation
+	posts     map[postID]bool // every post ever made; true: folded in, or void
+	early     map[daruma.RunID][]daruma.Post
+	keys      map[named]keyHolder
+	blobs     map[tenantBlob][]byte
+	approvals map[named]daruma.RunID // every id ever used
+	spent     map[named]daruma.Money // per budget
+	grants    map[named]grant
 }
 
-type tenantKey struct {
+// named is a name that is unique per tenant.
+type named struct {
 	tenant daruma.Tenant
-	key    string
+	name   string
+}
+
+type postID struct {
+	tenant daruma.Tenant
+	run    daruma.RunID
+	daruma.PostID
 }
 
 type tenantBlob struct {
@@ -57,12 +67,26 @@ type keyHolder struct {
 	until       time.Time
 }
 
+type grant struct {
+	budget         string
+	drawn, settled daruma.Money
+	closed         bool
+}
+
+// counts is what the grant takes from its budget.
+func (g grant) counts() daruma.Money {
+	if g.closed {
+		return g.settled
+	}
+	return max(g.drawn, g.settled)
+}
+
 type record struct {
 	info      daruma.RunInfo
+	lost      bool // its last holder died holding it
 	events    []daruma.Event
 	hashes    []daruma.Digest
 	posts     []daruma.Post // unfolded, oldest first
-	folded    map[daruma.PostID]bool
 	approvals []daruma.Approval
 }
 
@@ -71,12 +95,14 @@ func NewMemory() *Memory {
 	return &Memory{
 		wake: make(chan struct{}, 1),
 		store: &store{
-			runs:   map[daruma.RunID]*record{},
-			early:  map[daruma.RunID][]daruma.Post{},
-			keys:   map[tenantKey]keyHolder{},
-			blobs:  map[tenantBlob][]byte{},
-			drawn:  map[string]daruma.Money{},
-			grants: map[string]daruma.Money{},
+			runs:      map[daruma.RunID]*record{},
+			posts:     map[postID]bool{},
+			early:     map[daruma.RunID][]daruma.Post{},
+			keys:      map[named]keyHolder{},
+			blobs:     map[tenantBlob][]byte{},
+			approvals: map[named]daruma.RunID{},
+			spent:     map[named]daruma.Money{},
+			grants:    map[named]grant{},
 		},
 	}
 }
@@ -89,7 +115,9 @@ func (m *Memory) Crash() *Memory {
 	defer m.mu.Unlock()
 	m.down = daruma.Fail("memory", daruma.KindDown, "%w", errCrashed)
 	for _, r := range m.store.runs {
-		r.info.Node = ""
+		if r.info.Node != "" {
+			r.info.Node, r.lost = "", true
+		}
 	}
 	next := &Memory{wake: make(chan struct{}, 1), store: m.store}
 	next.wake <- struct{}{}
@@ -119,34 +147,49 @@ func (m *Memory) ring() {
 // Wake is [daruma.Journal.Wake].
 func (m *Memory) Wake() <-chan struct{} { return m.wake }
 
-// Post is [daruma.Journal.Post].
+// Post is [daruma.Journal.Post]. A post without a time gets the time of this
+// call.
 func (m *Memory) Post(ctx context.Context, p daruma.Post) (bool, error) {
 	const op = "memory.Post"
-	if err := p.Run.Check(); err != nil {
+	if err := p.Check(); err != nil {
 		return false, err
 	}
 	if err := m.lock(ctx, op); err != nil {
 		return false, err
 	}
 	defer m.mu.Unlock()
-	same := func(q daruma.Post) bool { return q.Topic == p.Topic && q.Key == p.Key }
-	r := m.store.runs[p.Run]
-	if r == nil {
-		if slices.ContainsFunc(m.store.early[p.Run], same) {
-			return false, nil
-		}
-		m.store.early[p.Run] = append(m.store.early[p.Run], p)
-		return true, nil
-	}
-	if r.folded[daruma.PostID{Topic: p.Topic, Key: p.Key}] || slices.ContainsFunc(r.posts, same) {
+	id := postID{p.Tenant, p.Run, daruma.PostID{Topic: p.Topic, Key: p.Key}}
+	if _, again := m.store.posts[id]; again {
 		return false, nil
 	}
-	if r.info.State.Finished() {
-		return false, daruma.Fail(op, daruma.KindConflict, "run %s is %s: nothing can be posted to it", p.Run, r.info.State)
+	if p.Time.IsZero() {
+		p.Time = time.Now()
 	}
-	r.posts = append(r.posts, p)
-	m.ring()
+	p.Time, p.Payload = stored(p.Time), bytes.Clone(p.Payload)
+	r := m.store.runs[p.Run]
+	switch {
+	case r == nil:
+		m.store.early[p.Run] = append(m.store.early[p.Run], p)
+	case r.info.Tenant != p.Tenant:
+		return false, daruma.Fail(op, daruma.KindNotFound, "no run %s", p.Run)
+	case r.info.State.Finished():
+		return false, daruma.Fail(op, daruma.KindConflict, "run %s is over: %s", p.Run, r.info.State)
+	case r.info.State == daruma.Quarantined:
+		return false, daruma.Fail(op, daruma.KindCorrupt, "run %s is quarantined", p.Run)
+	default:
+		r.posts = append(r.posts, p)
+		m.ring()
+	}
+	m.store.posts[id] = false
 	return true, nil
+}
+
+// stored is t as a journal keeps it: in UTC, to the microsecond.
+func stored(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return time.UnixMicro(t.UnixMicro()).UTC()
 }
 
 // Run is [daruma.Reader.Run].
@@ -203,11 +246,11 @@ func (m *Memory) Events(ctx context.Context, id daruma.RunID, after int64) iter.
 			yield(daruma.Event{}, err)
 			return
 		}
-		events, hashes := r.events, r.hashes
+		events, hashes, tenant := r.events, r.hashes, r.info.Tenant
 		m.mu.Unlock()
 		var prev daruma.Digest
 		for i, e := range events {
-			if daruma.Chain(prev, r.info.Tenant, id, e) != hashes[i] {
+			if daruma.Chain(prev, tenant, id, e) != hashes[i] {
 				yield(daruma.Event{}, daruma.Fail("memory.Events", daruma.KindCorrupt, "event %d of run %s does not match its hash", e.Seq, id))
 				return
 			}
@@ -229,7 +272,7 @@ func (m *Memory) Blob(ctx context.Context, t daruma.Tenant, d daruma.Digest) ([]
 	if !ok {
 		return nil, daruma.Fail("memory.Blob", daruma.KindNotFound, "no blob %s", d)
 	}
-	return b, nil
+	return bytes.Clone(b), nil
 }
 
 // Approvals is [daruma.Reader.Approvals].

@@ -14,6 +14,7 @@ type candidate struct {
 	info   daruma.RunInfo
 	row    row
 	check  int64 // seq of its last checkpoint
+	lost   bool  // its last holder died holding it
 	events []daruma.Event
 	posts  []daruma.Post
 	fault  error // why it must be quarantined
@@ -70,7 +71,7 @@ func (d *DB) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error) {
 }
 
 const (
-	claimRun = `UPDATE run SET head = head + 1, epoch = epoch + 1, node = ?, state = 0, wake_at = 0, updated = max(updated, ?), hash = ?
+	claimRun = `UPDATE run SET head = head + 1, epoch = epoch + 1, node = ?, lost = 0, state = 0, wake_at = 0, updated = max(updated, ?), hash = ?
 		WHERE n = ? AND head = ? AND epoch = ? AND hash = ? AND state <= 2`
 	quarantineRun = `UPDATE run SET state = 7, node = '', wake_at = 0, note = ? WHERE n = ? AND head = ? AND epoch = ? AND state <= 2`
 )
@@ -86,7 +87,8 @@ func (w *writer) claim(c daruma.Claim, f *candidate) (claimed daruma.Claimed, ok
 	next.epoch++
 	next.head++
 	next.node, next.state, next.wakeAt = c.Node, daruma.Running, 0
-	payload, err := json.Marshal(daruma.Claim{Node: c.Node, Epoch: next.epoch})
+	clean := f.row.node == "" && !f.lost
+	payload, err := json.Marshal(daruma.Claim{Node: c.Node, Epoch: next.epoch, Clean: clean})
 	if err != nil {
 		return claimed, false, err
 	}

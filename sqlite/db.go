@@ -77,7 +77,7 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 		return nil, failure("sqlite.Open", err)
 	}
 	undo = append(undo, func() { _ = c.close() })
-	if _, err := c.exec(`UPDATE run SET node = '' WHERE node <> ''`); err != nil {
+	if _, err := c.exec(`UPDATE run SET node = '', lost = 1 WHERE node <> ''`); err != nil {
 		return nil, failure("sqlite.Open", err)
 	}
 	if d.reads.db, err = openPool(path, false, runtime.GOMAXPROCS(0)); err != nil {

@@ -24,7 +24,7 @@ func (r *reads) close() error {
 	return r.db.Close()
 }
 
-const runColumns = `r.n, r.id, r.tenant, r.type, r.name, r.state, r.note, r.head, r.epoch, r.node, r.wake_at, r.started, r.updated, r.checkpoint, r.hash`
+const runColumns = `r.n, r.id, r.tenant, r.type, r.name, r.state, r.note, r.head, r.epoch, r.node, r.wake_at, r.started, r.updated, r.checkpoint, r.hash, r.lost`
 
 // scan reads [runColumns].
 func (f *candidate) scan(row interface{ Scan(...any) error }) error {
@@ -32,7 +32,7 @@ func (f *candidate) scan(row interface{ Scan(...any) error }) error {
 	var started, updated int64
 	var hash []byte
 	err := row.Scan(&f.row.n, &i.ID, &i.Tenant, &i.Type, &i.Name, &i.State, &i.Note, &i.Head, &i.Epoch, &i.Node,
-		&f.row.wakeAt, &started, &updated, &f.check, &hash)
+		&f.row.wakeAt, &started, &updated, &f.check, &hash, &f.lost)
 	if err != nil {
 		return err
 	}
