@@ -12,18 +12,23 @@ import (
 
 type benchCommand struct {
 	Recover recoverCommand `cmd:"" help:"Scripted falls: how many end well under Daruma, beside a bare loop and recorded peers."`
-	Judge   judgeCommand   `cmd:"" help:"Judge what a peer recorded of the scripted falls: JSON lines on standard input."`
+	Judge   judgeCommand   `cmd:"" help:"Judge what peers recorded of the scripted falls: the file of bench/peers on standard input."`
 }
 
 type recoverCommand struct {
 	Without []string `placeholder:"REMEDY" sep:"," help:"Take rungs out of the ladder: reflect, switch_tool, switch_model, escalate, degrade."`
 	Only    string   `placeholder:"TEXT" help:"Only scenarios whose name contains this."`
+	Names   bool     `help:"Print the names of the scenarios, one a line, and run nothing."`
 	Runner  []string `placeholder:"NAME" help:"daruma, bare; default both."`
 }
 
 // Run performs daruma bench recover. It exits with 1 where Daruma did something
 // wrong or hung.
 func (cmd *recoverCommand) Run(ctx context.Context, p *program) error {
+	if cmd.Names {
+		fmt.Fprintln(p.out, strings.Join(falls.Names(), "\n"))
+		return nil
+	}
 	o := falls.Options{Only: cmd.Only, Runners: cmd.Runner}
 	for _, name := range cmd.Without {
 		var r daruma.Remedy
@@ -69,9 +74,9 @@ type judgeCommand struct{}
 
 // Run performs daruma bench judge.
 func (cmd *judgeCommand) Run(p *program) error {
-	peer, err := falls.JudgePeer(p.in)
+	peers, err := falls.JudgePeers(p.in)
 	if err != nil {
 		return err
 	}
-	return p.writeJSON(peer)
+	return p.writeJSON(peers)
 }

@@ -7,17 +7,29 @@ import (
 	"os"
 
 	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/cmd/daruma/falls"
 	"github.com/daruma-run/daruma/model/fake"
 )
 
 type fakeCommand struct {
-	Script string `arg:"" type:"existingfile" help:"The script; go doc github.com/daruma-run/daruma/model/fake explains the language."`
-	Addr   string `default:"127.0.0.1:0" help:"Loopback address to listen on."`
-	Ledger string `placeholder:"FILE" help:"Keep the ledger of effects in this file."`
+	Script   string `arg:"" optional:"" type:"existingfile" help:"The script; go doc github.com/daruma-run/daruma/model/fake explains the language."`
+	Scenario string `placeholder:"NAME" help:"In place of a script: a scenario of daruma bench recover."`
+	Addr     string `default:"127.0.0.1:0" help:"Loopback address to listen on."`
+	Ledger   string `placeholder:"FILE" help:"Keep the ledger of effects in this file."`
 }
 
 // Run performs daruma fake: it serves until it is interrupted.
 func (cmd *fakeCommand) Run(ctx context.Context, p *program) error {
+	if (cmd.Script == "") == (cmd.Scenario == "") {
+		return daruma.Fail("fake", daruma.KindInvalid, "script is %q and --scenario %q; accepted: one of them", cmd.Script, cmd.Scenario)
+	}
+	if cmd.Scenario != "" {
+		stage, err := falls.Serve(cmd.Scenario)
+		if err != nil {
+			return err
+		}
+		return p.serveFake(ctx, stage, cmd.Addr)
+	}
 	data, err := os.ReadFile(cmd.Script)
 	if err != nil {
 		return daruma.Fail("fake", daruma.KindInvalid, "%w", err)
@@ -36,7 +48,12 @@ func (cmd *fakeCommand) Run(ctx context.Context, p *program) error {
 	return p.serveFake(ctx, f, cmd.Addr)
 }
 
-func (p *program) serveFake(ctx context.Context, f *fake.Fake, addr string) error {
+// server serves a listener until ctx ends.
+type server interface {
+	Serve(ctx context.Context, l net.Listener) error
+}
+
+func (p *program) serveFake(ctx context.Context, f server, addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return daruma.Fail("fake", daruma.KindInvalid, "addr %q: %w; accepted: 127.0.0.1:0", addr, err)

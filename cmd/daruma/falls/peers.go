@@ -17,9 +17,9 @@ var recorded string
 
 // Peer is the recorded run of another framework, judged by the oracle.
 type Peer struct {
-	Name     string
-	Recorded string            // the date and the versions
-	Results  map[string]Result // by scenario; only of scenarios that have not changed since
+	Name     string            `json:"name"`
+	Recorded string            `json:"recorded"` // the date and the versions
+	Results  map[string]Result `json:"results"`  // by scenario; only of scenarios that have not changed since
 }
 
 // Recorded returns the peers recorded in this repository: bench/peers has the

@@ -1,6 +1,7 @@
 package falls
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -9,12 +10,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/model/fake"
 )
 
 // Stage is one scenario, served: the scripted models and tools of
 // [fake.Fake.Handler], and under GET /scenario what a runner has to know of it.
-// It is safe for concurrent use. Close it where Listen was called.
+// It is safe for concurrent use. The zero Stage is not usable; Serve makes one.
 type Stage struct {
 	*scenario
 	fake *fake.Fake
@@ -60,6 +62,22 @@ func (s *Stage) Handler() http.Handler {
 	})
 }
 
+// Serve serves the stage until ctx ends; requests in flight are cut then. It
+// closes the listener, and returns nil when ctx ended it. Loopback alone is safe.
+func (s *Stage) Serve(ctx context.Context, l net.Listener) error {
+	server := s.httpServer()
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(l); ctx.Err() == nil {
+		return daruma.Fail("falls.Serve", daruma.KindUnavailable, "%w", err)
+	}
+	return nil
+}
+
+func (s *Stage) httpServer() *http.Server {
+	return &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+}
+
 // listen serves the stage on loopback until close.
 func (s *Stage) listen() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -67,7 +85,7 @@ func (s *Stage) listen() error {
 		return err
 	}
 	s.url = "http://" + l.Addr().String()
-	s.server = &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	s.server = s.httpServer()
 	s.served = make(chan struct{})
 	go func() {
 		defer close(s.served)
