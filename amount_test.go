@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -168,5 +169,33 @@ func TestLimitsCheck(t *testing.T) {
 	}
 	if got := (daruma.Limits{Steps: 3, Soft: 1}).Filled(); got.Steps != 3 || got.Soft != 1 || got.Tokens != 100_000 || got.Money != 0 {
 		t.Errorf("filled: %+v", got)
+	}
+}
+
+// TestLimitsOver sets every field, so that one which Over forgets is found.
+func TestLimitsOver(t *testing.T) {
+	var full daruma.Limits
+	v := reflect.ValueOf(&full).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i); {
+		case f.CanInt():
+			f.SetInt(int64(i + 1))
+		case f.CanUint():
+			f.SetUint(1)
+		default:
+			f.SetFloat(0.5)
+		}
+		one := reflect.New(v.Type()).Elem()
+		one.Field(i).Set(v.Field(i))
+		if got := one.Interface().(daruma.Limits).Over(daruma.Limits{}); got != one.Interface() {
+			t.Errorf("%s is not taken over: %+v", v.Type().Field(i).Name, got)
+		}
+	}
+	if got := (daruma.Limits{}).Over(full); got != full {
+		t.Errorf("zero fields change something: %+v", got)
+	}
+	base := daruma.Limits{Steps: 3, Tokens: 4}
+	if got, want := (daruma.Limits{Steps: 9}).Over(base), (daruma.Limits{Steps: 9, Tokens: 4}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -159,7 +159,7 @@ func (r *Run) changed(p Policy) {
 	if p.Limits.Check() != nil || p.Ladder != nil && p.Ladder.Check() != nil {
 		return
 	}
-	s.Start.Limits = p.Limits.over(s.Start.Limits)
+	s.Start.Limits = p.Limits.Over(s.Start.Limits)
 	if p.Ladder != nil {
 		s.Start.Ladder = *p.Ladder
 	}
@@ -168,30 +168,6 @@ func (r *Run) changed(p Policy) {
 		s.Park = nil
 	}
 	s.Soft = nil
-}
-
-// over returns m with every non-zero field of l in its place.
-func (l Limits) over(m Limits) Limits {
-	set(&m.Steps, l.Steps)
-	set(&m.Time, l.Time)
-	set(&m.Tokens, l.Tokens)
-	set(&m.Money, l.Money)
-	set(&m.Soft, l.Soft)
-	set(&m.Reflections, l.Reflections)
-	set(&m.ReflectionsPerSignal, l.ReflectionsPerSignal)
-	set(&m.Parallel, l.Parallel)
-	set(&m.Claims, l.Claims)
-	set(&m.Approve, l.Approve)
-	set(&m.ApprovalTime, l.ApprovalTime)
-	set(&m.ModelTime, l.ModelTime)
-	return m
-}
-
-func set[T comparable](field *T, value T) {
-	var zero T
-	if value != zero {
-		*field = value
-	}
 }
 
 // question is what a human is asked when the ladder escalates.

@@ -64,6 +64,30 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
+// Over returns base with every field of l that is not zero in its place.
+func (l Limits) Over(base Limits) Limits {
+	set(&base.Steps, l.Steps)
+	set(&base.Time, l.Time)
+	set(&base.Tokens, l.Tokens)
+	set(&base.Money, l.Money)
+	set(&base.Soft, l.Soft)
+	set(&base.Reflections, l.Reflections)
+	set(&base.ReflectionsPerSignal, l.ReflectionsPerSignal)
+	set(&base.Parallel, l.Parallel)
+	set(&base.Claims, l.Claims)
+	set(&base.Approve, l.Approve)
+	set(&base.ApprovalTime, l.ApprovalTime)
+	set(&base.ModelTime, l.ModelTime)
+	return base
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if value != zero {
+		*field = value
+	}
+}
+
 // Check refuses negative limits and a soft edge above 1, naming the field.
 func (l Limits) Check() error {
 	for _, f := range []struct {

@@ -165,7 +165,12 @@ func TestFileDeployments(t *testing.T) {
 		if id == "" {
 			id = h.start(agent.Start{Agent: "helper", Input: "go"})
 		}
-		<-asked
+		select {
+		case <-asked:
+		case <-time.After(10 * time.Second):
+			info, err := j.Run(context.Background(), id)
+			t.Fatalf("the model is not asked again: %+v, %v", info, err)
+		}
 		if err := h.close(); err != nil {
 			t.Fatal(err)
 		}

@@ -104,7 +104,7 @@ func (p *profile) first(start Start, now time.Time) daruma.Tx {
 	tx := daruma.Tx{Tenant: start.Tenant, Run: start.ID, Type: daruma.AgentRun, Name: p.Name, State: daruma.Running}
 	started := daruma.Started{
 		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
-		Limits: override(p.Limits, start.Limits), Ladder: p.Ladder, Nonce: nonce(16), Key: start.Key,
+		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce(16), Key: start.Key,
 		Input: daruma.Message{Role: daruma.RoleUser},
 	}
 	var blob *daruma.Blob
@@ -128,28 +128,4 @@ func (s Start) fingerprint() daruma.Digest {
 		panic(err) // texts and numbers always encode
 	}
 	return daruma.DigestOf(b)
-}
-
-// override returns the limits with every field of over that is not zero.
-func override(l, over daruma.Limits) daruma.Limits {
-	set(&l.Steps, over.Steps)
-	set(&l.Time, over.Time)
-	set(&l.Tokens, over.Tokens)
-	set(&l.Money, over.Money)
-	set(&l.Soft, over.Soft)
-	set(&l.Reflections, over.Reflections)
-	set(&l.ReflectionsPerSignal, over.ReflectionsPerSignal)
-	set(&l.Parallel, over.Parallel)
-	set(&l.Claims, over.Claims)
-	set(&l.Approve, over.Approve)
-	set(&l.ApprovalTime, over.ApprovalTime)
-	set(&l.ModelTime, over.ModelTime)
-	return l
-}
-
-func set[T comparable](field *T, value T) {
-	var zero T
-	if value != zero {
-		*field = value
-	}
 }

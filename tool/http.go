@@ -31,11 +31,12 @@ const maxComplaint = 1 << 10
 //
 // What an answer means:
 //   - 2xx: the body is the result,
-//   - 408, 409, 429, 500, 503 and other 5xx: failed without effect, may work
+//   - 408, 409, 429, 501, 503 and other 5xx: failed without effect, may work
 //     later (KindTimeout, KindConflict, KindRateLimited, KindUnavailable), with
 //     the wait that Retry-After asks for,
-//   - 502 and 504: a proxy lost the answer: in doubt for tools with effects,
-//     KindUnavailable for reads,
+//   - 500, 502 and 504: the server broke off at some point, or a proxy lost the
+//     answer, and neither proves that nothing happened: in doubt for tools with
+//     effects, KindUnavailable for reads,
 //   - 401, 403: KindUnauthorized; 402: KindQuota; 3xx, 404, 410: KindNotFound;
 //     413: KindOverflow; other 4xx: KindInvalid; all without effect,
 //   - no connection: KindUnavailable, without effect,
@@ -106,7 +107,7 @@ func (h *remote) do(ctx context.Context, call Call) (Result, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return Result{}, h.refusal(ctx, resp, body)
+		return Result{}, h.refusal(resp, body)
 	case err != nil:
 		return Result{}, h.lost(ctx, fmt.Errorf("the answer was cut after %d bytes: %w", len(body), hide(err)))
 	case len(body) > maxBody && h.spec.Effect == daruma.Read:
@@ -126,7 +127,7 @@ func hide(err error) error {
 }
 
 // refusal says what a status other than 2xx means.
-func (h *remote) refusal(ctx context.Context, resp *http.Response, body []byte) error {
+func (h *remote) refusal(resp *http.Response, body []byte) error {
 	text := strings.TrimSpace(strings.ToValidUTF8(string(body[:min(len(body), maxComplaint)]), "\uFFFD"))
 	err := fmt.Errorf("status %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	if text != "" {
@@ -134,8 +135,9 @@ func (h *remote) refusal(ctx context.Context, resp *http.Response, body []byte) 
 	}
 	kind := daruma.KindInvalid
 	switch code := resp.StatusCode; {
-	case code == http.StatusBadGateway, code == http.StatusGatewayTimeout:
-		return h.lost(ctx, err)
+	case h.spec.Effect != daruma.Read &&
+		(code == http.StatusInternalServerError || code == http.StatusBadGateway || code == http.StatusGatewayTimeout):
+		return Doubt(err)
 	case code < 400:
 		kind = daruma.KindNotFound
 		err = fmt.Errorf("%w: redirects are not followed", err)

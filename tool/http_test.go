@@ -42,8 +42,8 @@ func TestHTTPStatus(t *testing.T) {
 	for status, want := range map[int]daruma.Kind{
 		301: daruma.KindNotFound, 307: daruma.KindNotFound, 400: daruma.KindInvalid, 401: daruma.KindUnauthorized, 402: daruma.KindQuota,
 		403: daruma.KindUnauthorized, 404: daruma.KindNotFound, 408: daruma.KindTimeout, 409: daruma.KindConflict, 413: daruma.KindOverflow,
-		422: daruma.KindInvalid, 429: daruma.KindRateLimited, 500: daruma.KindUnavailable, 503: daruma.KindUnavailable,
-		502: daruma.KindDoubt, 504: daruma.KindDoubt,
+		422: daruma.KindInvalid, 429: daruma.KindRateLimited, 501: daruma.KindUnavailable, 503: daruma.KindUnavailable,
+		505: daruma.KindUnavailable, 599: daruma.KindUnavailable, 500: daruma.KindDoubt, 502: daruma.KindDoubt, 504: daruma.KindDoubt,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			var calls atomic.Int32
@@ -70,6 +70,9 @@ func TestHTTPStatus(t *testing.T) {
 			}
 			if got := daruma.KindOf(err); got != want {
 				t.Errorf("read: error %v is %v; want %v", err, got, want)
+			}
+			if got := RetryAfter(err); got != 7*time.Second {
+				t.Errorf("read: retry after %v", got)
 			}
 		})
 	}
