@@ -38,13 +38,20 @@ type machine struct {
 	running  int     // handed out and not come back
 	flights  int     // Txs not yet acknowledged
 	claiming bool
-	claimAt  time.Time // when to claim next
+	lately   map[runPost]bool // folded in durably since the claim under way began: its answer may hold them still
+	claimAt  time.Time        // when to claim next
 	draining bool
 	out      output
 }
 
+// runPost names a post.
+type runPost struct {
+	run daruma.RunID
+	id  daruma.PostID
+}
+
 func newMachine(agents map[string]*profile, workers int) *machine {
-	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}}
+	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}, lately: map[runPost]bool{}}
 }
 
 // step takes the inputs and the time and returns what has to be done.
@@ -115,6 +122,7 @@ func (m *machine) claimBy(t time.Time) {
 
 func (m *machine) takeClaimed(in claimed) {
 	m.claiming = false
+	defer clear(m.lately)
 	if in.err != nil {
 		if daruma.KindOf(in.err) == daruma.KindDown {
 			m.out.down = in.err
@@ -177,7 +185,7 @@ func (m *machine) takeRun(t taken) {
 func (m *machine) takePost(r *live, p daruma.Post) {
 	id := daruma.PostID{Topic: p.Topic, Key: p.Key}
 	same := func(q daruma.Post) bool { return q.Topic == id.Topic && q.Key == id.Key }
-	if slices.Contains(r.folding, id) || slices.ContainsFunc(r.posts, same) {
+	if m.lately[runPost{r.id, id}] || slices.Contains(r.folding, id) || slices.ContainsFunc(r.posts, same) {
 		return
 	}
 	r.posts = append(r.posts, p)
@@ -251,6 +259,11 @@ func (m *machine) takeVerdict(f *flight, err error) {
 // acknowledged lets the run go on: its events are on disk.
 func (m *machine) acknowledged(r *live, f *flight) {
 	r.head = f.head
+	if m.claiming {
+		for _, id := range r.folding {
+			m.lately[runPost{r.id, id}] = true
+		}
+	}
 	r.folding = r.folding[:0]
 	s := seen{run: r.id, events: f.tx.Events}
 	if f.tx.State.Finished() || f.tx.State == daruma.ParkedState || f.tx.State == daruma.Quarantined {
