@@ -30,6 +30,9 @@
 // Head, epoch and hash are checked by the statement that writes. What the
 // writer remembers of a run saves a query, and never decides.
 //
+// A run that was still held when its process ended is marked by the next Open,
+// so that its claim is not clean: only a holder that released it makes it so.
+//
 // A context is obeyed until the writer takes the call. From then on the call
 // waits for the answer, so that its outcome is always known.
 //

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -145,4 +146,27 @@ func TestClaimThousand(t *testing.T) {
 		}
 	}
 	t.Logf("open %v, claim of 1,000 runs with 10,000 events %v", opened.Sub(began), took)
+}
+
+// TestFirstSchema opens a file as the first version left it, with a run that
+// was held when its process ended.
+func TestFirstSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j.db")
+	db := open(t, path, nil)
+	if err := db.Commit(t.Context(), []daruma.Tx{start("r")})[0]; err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tamper(t, path, `ALTER TABLE run DROP COLUMN lost; DELETE FROM goose_db_version WHERE version_id = 2`)
+	claims, err := open(t, path, nil).Claim(t.Context(), daruma.Claim{Node: "a"})
+	if err != nil || len(claims.Runs) != 1 {
+		t.Fatalf("%+v, %v", claims, err)
+	}
+	var c daruma.Claim
+	events := claims.Runs[0].Events
+	if err := json.Unmarshal(events[len(events)-1].Payload, &c); err != nil || c.Epoch != 2 || c.Clean {
+		t.Errorf("claimed with %s, %v", events[len(events)-1].Payload, err)
+	}
 }
