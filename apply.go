@@ -158,6 +158,9 @@ func (r *Run) applyReplied(p Replied) error {
 	s.Calls = make([]callStep, len(p.Message.Calls))
 	for i, c := range p.Message.Calls {
 		s.Calls[i] = callStep{ID: c.ID, Name: c.Name, Args: c.Arguments, Tool: c.Name, N: r.number(), Attempt: 1}
+		if canon := canonicalArgs(c.Arguments); canon != c.Arguments {
+			s.Calls[i].Canon = canon
+		}
 	}
 	r.caught(SubjectModel)
 	return nil

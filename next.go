@@ -294,7 +294,7 @@ func (r *Run) key(i int) string {
 	c := &r.s.Calls[i]
 	var b []byte
 	for _, part := range []string{strconv.Itoa(CanonicalVersion), string(r.tenant), string(r.id), strconv.Itoa(r.s.Turn),
-		strconv.Itoa(i), c.Tool, canonicalArgs(c.Args)} {
+		strconv.Itoa(i), c.Tool, c.canonical()} {
 		b = appendSized(b, part)
 	}
 	return "daruma-" + DigestOf(b).String()[:40]

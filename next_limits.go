@@ -2,6 +2,7 @@ package daruma
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -11,21 +12,35 @@ type edge struct {
 	reason string
 	used   float64
 	limit  float64
-	text   string // "8 of 10 steps"
 }
 
-func (r *Run) edges() []edge {
+func (r *Run) edges() [4]edge {
+	s, l := &r.s, r.s.Start.Limits
+	money := float64(l.Money)
+	if l.Money == 0 {
+		money = math.Inf(1)
+	}
+	return [...]edge{
+		{ParkSteps, float64(s.Steps), float64(l.Steps)},
+		{ParkTime, float64(s.Active), float64(l.Time)},
+		{ParkTokens, float64(s.Usage.Total()), float64(l.Tokens)},
+		{ParkMoney, float64(s.Cost), money},
+	}
+}
+
+// edgeText says how much of a limit is used: "8 of 10 steps".
+func (r *Run) edgeText(reason string) string {
 	s, l := &r.s, r.s.Start.Limits
 	round := func(d Duration) time.Duration { return time.Duration(d).Round(time.Millisecond) }
-	all := []edge{
-		{ParkSteps, float64(s.Steps), float64(l.Steps), fmt.Sprintf("%d of %d steps", s.Steps, l.Steps)},
-		{ParkTime, float64(s.Active), float64(l.Time), fmt.Sprintf("%s of %s", round(s.Active), round(l.Time))},
-		{ParkTokens, float64(s.Usage.Total()), float64(l.Tokens), fmt.Sprintf("%d of %d tokens", s.Usage.Total(), l.Tokens)},
+	switch reason {
+	case ParkSteps:
+		return fmt.Sprintf("%d of %d steps", s.Steps, l.Steps)
+	case ParkTime:
+		return fmt.Sprintf("%s of %s", round(s.Active), round(l.Time))
+	case ParkTokens:
+		return fmt.Sprintf("%d of %d tokens", s.Usage.Total(), l.Tokens)
 	}
-	if l.Money > 0 {
-		all = append(all, edge{ParkMoney, float64(s.Cost), float64(l.Money), fmt.Sprintf("%s of %s", s.Cost, l.Money)})
-	}
-	return all
+	return fmt.Sprintf("%s of %s", s.Cost, l.Money)
 }
 
 // hardEdge parks the run at a limit that is used up.
@@ -35,13 +50,13 @@ func (r *Run) hardEdge() []Event {
 			continue
 		}
 		sig := Signal{Type: ResourceExhausted, Severity: Critical, Subject: SubjectRun, Detector: "limits/1",
-			Cause: CauseResource, Kind: KindExhausted, Path: e.reason, Message: "limit reached: " + e.text}
+			Cause: CauseResource, Kind: KindExhausted, Path: e.reason, Message: "limit reached: " + r.edgeText(e.reason)}
 		move := Move{Remedy: Park, Signal: sig.Type, Subject: sig.Subject, Try: 1, Why: sig.Message}
 		return []Event{
 			NewEvent(KindSignal, ActorCore, sig),
 			NewEvent(KindMove, ActorCore, move),
 			NewEvent(KindParked, ActorCore, Parked{Reason: e.reason, Text: sig.Message, Subject: SubjectRun,
-				Signal: sig.Type, Limit: e.text, Options: []string{AnswerSkip, AnswerAbort}}),
+				Signal: sig.Type, Limit: r.edgeText(e.reason), Options: []string{AnswerSkip, AnswerAbort}}),
 		}
 	}
 	return nil
@@ -60,7 +75,7 @@ func (r *Run) softEdge() []Event {
 			continue
 		}
 		sig := Signal{Type: ResourceExhausted, Severity: Warning, Recoverable: true, Subject: SubjectRun, Detector: "limits/1",
-			Cause: CauseResource, Path: e.reason, Message: "close to a limit: " + e.text}
+			Cause: CauseResource, Path: e.reason, Message: "close to a limit: " + r.edgeText(e.reason)}
 		move := Move{Remedy: WrapUp, Signal: sig.Type, Subject: sig.Subject, Try: 1}
 		r.complete(&move, sig)
 		return []Event{NewEvent(KindSignal, ActorCore, sig), NewEvent(KindMove, ActorCore, move)}

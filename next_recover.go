@@ -226,7 +226,7 @@ func (r *Run) needsApproval(c *callStep, spec ToolSpec) bool {
 // approval mints the question about a call, bound to exactly what it would do.
 func (r *Run) approval(i int, spec ToolSpec) Approval {
 	c := &r.s.Calls[i]
-	a := Approval{Run: r.id, Call: i, Tool: c.Tool, Args: canonicalArgs(c.Args), Risk: spec.Danger(),
+	a := Approval{Run: r.id, Call: i, Tool: c.Tool, Args: c.canonical(), Risk: spec.Danger(),
 		Expires: r.after(r.s.Start.Limits.ApprovalTime)}
 	suffix := string(r.id)
 	if len(suffix) > 6 {

@@ -90,7 +90,8 @@ type callStep struct {
 	ID       string       `json:"id"`
 	Name     string       `json:"name"` // as the model asked
 	Args     string       `json:"args"`
-	Tool     string       `json:"tool"` // really called
+	Canon    string       `json:"canon,omitempty"` // canonical arguments, where they differ from Args
+	Tool     string       `json:"tool"`            // really called
 	Phase    callPhase    `json:"phase,omitzero"`
 	N        int          `json:"n"`
 	Attempt  int          `json:"attempt"`
@@ -110,6 +111,14 @@ type callStep struct {
 type unmet struct {
 	Tool string `json:"tool"`
 	Text string `json:"text"`
+}
+
+// canonical returns the canonical arguments.
+func (c *callStep) canonical() string {
+	if c.Canon != "" {
+		return c.Canon
+	}
+	return c.Args
 }
 
 // Fall is one thing that went wrong in a run and how it was caught.
