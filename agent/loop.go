@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -28,6 +29,8 @@ type loop struct {
 	wg      sync.WaitGroup
 	pending []*flight      // to be committed
 	commits chan []*flight // to the committers
+	jobs    chan job       // to idle performers
+	idle    atomic.Int32   // performers that wait for a job
 	batch   []input
 	timer   *time.Timer
 }
@@ -38,7 +41,7 @@ const committers = 2
 
 func newLoop(ctx context.Context, s *Shell) *loop {
 	l := &loop{s: s, m: newMachine(s.agents, s.workers), cancels: map[*task]context.CancelCauseFunc{},
-		commits: make(chan []*flight), timer: time.NewTimer(time.Hour)}
+		commits: make(chan []*flight), jobs: make(chan job), timer: time.NewTimer(time.Hour)}
 	l.work, l.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	for range committers {
 		l.wg.Go(l.commit)

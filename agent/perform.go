@@ -14,11 +14,41 @@ import (
 func (l *loop) start(t *task) {
 	ctx, cancel := context.WithCancelCause(l.work)
 	l.cancels[t] = cancel
-	l.wg.Go(func() {
-		d := l.s.perform(ctx, t)
-		cancel(nil)
+	j := job{ctx, cancel, t}
+	select {
+	case l.jobs <- j: // a performer that has grown its stack already
+	default:
+		l.wg.Go(func() { l.performer(j) })
+	}
+}
+
+// job is a task on its way to a performer.
+type job struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	task   *task
+}
+
+// idlePerformers is how many goroutines stay for the next command.
+const idlePerformers = 64
+
+// performer does one command, and others while there are any.
+func (l *loop) performer(j job) {
+	for {
+		d := l.s.perform(j.ctx, j.task)
+		j.cancel(nil)
 		l.put(d)
-	})
+		if l.idle.Add(1) > idlePerformers {
+			l.idle.Add(-1)
+			return
+		}
+		select {
+		case j = <-l.jobs:
+			l.idle.Add(-1)
+		case <-l.s.finished:
+			return
+		}
+	}
 }
 
 // perform does what the command asks for and says what came of it. It never

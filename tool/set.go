@@ -51,7 +51,7 @@ type member struct {
 	behind  int // functions left behind; guarded by Set.mu
 
 	seed  maphash.Seed
-	valid [64]atomic.Pointer[[]byte] // arguments that were found valid last
+	valid [512]atomic.Pointer[[]byte] // arguments that were found valid last
 }
 
 // defaultTimeout is the deadline of tools that declare none.
