@@ -119,3 +119,24 @@ func (c *conn) close() error {
 	}
 	return errors.Join(append(errs, c.raw.Close())...)
 }
+
+// leave is close for a journal that must not sync any more: after a sync that
+// failed, one that succeeds proves nothing. The last connection to a file
+// syncs its log, so one that only reads, and cannot, goes after this one.
+func (c *conn) leave(path string) error {
+	last, err := openPool(path, false, 1)
+	if err != nil {
+		return err
+	}
+	defer last.Close()
+	reader, err := last.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	var n int64
+	if err := reader.QueryRowContext(context.Background(), `SELECT count(*) FROM sqlite_schema`).Scan(&n); err != nil {
+		return err // the file stays open until the process ends
+	}
+	return c.close()
+}

@@ -76,7 +76,7 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, failure("sqlite.Open", err)
 	}
-	undo = append(undo, func() { _ = c.close() })
+	undo = append(undo, func() { _ = c.leave(path) })
 	if _, err := c.exec(`UPDATE run SET node = '', lost = 1 WHERE node <> ''`); err != nil {
 		return nil, failure("sqlite.Open", err)
 	}
@@ -148,7 +148,11 @@ func (d *DB) Close() error {
 		<-d.ran
 		d.writer.turn.Lock() // for good: a caller may still be at it
 		// Readers first: the last connection folds the log into the file.
-		d.closeErr = errors.Join(doorErr, d.reads.close(), d.writer.conn.close(), d.lock.release())
+		shut := d.writer.conn.close
+		if d.writer.stopped() != nil {
+			shut = func() error { return d.writer.conn.leave(d.path) }
+		}
+		d.closeErr = errors.Join(doorErr, d.reads.close(), shut(), d.lock.release())
 	})
 	return d.closeErr
 }
