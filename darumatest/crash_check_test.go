@@ -18,8 +18,8 @@ import (
 )
 
 // check compares the journal, the ledger of the witness and what was promised,
-// once all runs have ended.
-func (c *campaign) check() {
+// once all runs have ended. It returns how often what happened.
+func (c *campaign) check() tally {
 	c.t.Helper()
 	ctx := context.Background()
 	r, err := sqlite.OpenReader(ctx, filepath.Join(c.dir, "runs.db"))
@@ -43,6 +43,7 @@ func (c *campaign) check() {
 	c.checkLedger(infos, &sums)
 	c.t.Logf("%d runs, %d acknowledged events, %d checkpoints, %d calls in doubt decided, %d effects, %d replays, %d posts",
 		len(infos), sums.acked, sums.checkpoints, sums.doubts, sums.effects, sums.replays, len(c.human.posted))
+	return sums
 }
 
 type tally struct{ acked, checkpoints, doubts, effects, replays int }

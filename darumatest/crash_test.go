@@ -69,13 +69,14 @@ type campaign struct {
 	done map[string]int                    // orders whose result is durable, and since which process
 }
 
-// child starts this binary again with a job.
-func child(j job) (*exec.Cmd, io.WriteCloser, io.ReadCloser, *bytes.Buffer, error) {
+// child starts this binary again with a job, under the command in front.
+func child(j job, front ...string) (*exec.Cmd, io.WriteCloser, io.ReadCloser, *bytes.Buffer, error) {
 	text, err := json.Marshal(j)
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
-	cmd := exec.Command(os.Args[0])
+	front = append(front, os.Args[0])
+	cmd := exec.Command(front[0], front[1:]...)
 	cmd.Env = append(os.Environ(), jobVariable+"="+string(text), "GOTRACEBACK=all")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -125,12 +126,12 @@ type life struct {
 }
 
 // start begins a life. The human looks after it unless alone.
-func (c *campaign) start(j job, alone bool) *life {
+func (c *campaign) start(j job, alone bool, front ...string) *life {
 	c.t.Helper()
 	c.gen++
 	j.Role, j.Dir, j.Witness, j.Gen = "worker", c.dir, c.addr, c.gen
 	l := &life{job: j, got: make(chan report, 1<<12), begin: time.Now()}
-	cmd, in, out, said, err := child(j)
+	cmd, in, out, said, err := child(j, front...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -363,7 +364,9 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 	t.Logf("%d writes; killed before and after every %d of them", r.Writes, step)
 	var died, late atomic.Int32
-	t.Cleanup(func() { t.Logf("%d kills; %d points were not reached, since more was committed at once", died.Load(), late.Load()) })
+	t.Cleanup(func() {
+		t.Logf("%d kills; %d points were not reached, since more was committed at once", died.Load(), late.Load())
+	})
 	point := 0
 	for n := 1; n <= r.Writes; n++ {
 		for _, how := range []string{"commit", "committed"} {

@@ -144,7 +144,7 @@ func (m *mind) Stream(ctx context.Context, r *model.Request) iter.Seq2[model.Chu
 				fmt.Fprintf(h, "%s\n", msg.Text)
 			}
 		}
-		if strings.HasPrefix(run, "hold-") && strings.HasSuffix(run, "1") {
+		if strings.HasPrefix(run, "hold-") && !strings.HasSuffix(run, "05") { // of tool calls only so many run at once
 			m.w.say(report{K: "command", Run: daruma.RunID(run)})
 			<-ctx.Done()
 			yield(model.Chunk{}, ctx.Err())
@@ -204,7 +204,7 @@ func (w *worker) options() (agent.Options, error) {
 	ladder.Rungs[daruma.ProviderUnavailable] = []daruma.Rung{{Remedy: daruma.Retry, Max: 1000, First: 10 * ms, Factor: 1}, human}
 	ladder.Rungs[daruma.UnknownOutcome] = []daruma.Rung{{Remedy: daruma.Verify}, {Remedy: daruma.Retry, Max: 3, First: 5 * ms, Factor: 1}, human}
 	return agent.Options{
-		Journal: w.journal, Models: table, Grace: 5 * time.Second,
+		Journal: w.journal, Models: table, Grace: 5 * time.Second, Workers: 2000,
 		Observe: w.observe, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Agents: []agent.Agent{{Name: "worker", Instructions: "Work.", Tools: tools, Ladder: ladder, Limits: daruma.Limits{
 			Steps: 10_000, Time: daruma.Duration(time.Hour), Tokens: 1 << 40, Soft: 1, Claims: 1 << 20,

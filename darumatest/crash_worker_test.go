@@ -120,17 +120,20 @@ func workerMain(j job) error {
 	w.say(report{K: "ready"})
 	ended := make(chan error, 1)
 	go func() { ended <- shell.Run(ctx) }()
-	if err := w.feed(ctx, shell); err != nil && ctx.Err() == nil && daruma.KindOf(err) != daruma.KindDown {
+	if err := w.feed(ctx, shell); err != nil && ctx.Err() == nil && w.db.Err() == nil {
 		return err
 	}
-	if err = <-ended; daruma.KindOf(err) == daruma.KindDown {
+	if w.db.Err() != nil {
+		stop() // a shell without work would not notice
+	}
+	if err = <-ended; w.db.Err() != nil {
 		// Nothing may be acknowledged from now on.
 		verdict := w.db.Commit(context.Background(), []daruma.Tx{{Keys: []daruma.KeyClaim{{Key: "after"}}}})[0]
 		_, post := w.db.Post(context.Background(), daruma.Post{Run: "after", Topic: "after", Key: "after", By: "user:ada"})
 		if daruma.KindOf(verdict) != daruma.KindDown || daruma.KindOf(post) != daruma.KindDown {
 			return fmt.Errorf("after it stopped the journal answered %v and %v", verdict, post)
 		}
-		w.say(report{K: "down", Err: err.Error()})
+		w.say(report{K: "down", Err: verdict.Error()})
 		_ = w.db.Close() // what it says is of the disk
 		return nil
 	}
