@@ -234,7 +234,13 @@ func (c *campaign) finish() report {
 	c.t.Helper()
 	j := job{}
 	l := c.start(j, false)
-	if _, ok := l.wait(60*time.Second, "idle"); !ok {
+	_, ok := l.wait(3*time.Second, "idle")
+	if !ok {
+		c.t.Log("slow: ", c.states())
+		_, ok = l.wait(60*time.Second, "idle")
+	}
+	c.t.Log("idle after", time.Since(l.begin))
+	if !ok {
 		l.kill()
 		c.end(l)
 		c.t.Fatalf("the runs do not come to their end: %s", c.states())
