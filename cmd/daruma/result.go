@@ -135,8 +135,16 @@ func (p *program) result(r agent.Result) error {
 	default:
 		fmt.Fprintf(p.out, "\n%s: %s\n", r.State, printable(r.Note))
 	}
-	fmt.Fprintf(p.out, "%s %s, %d steps, %d tokens, %s, %d falls\n", r.Run, r.State, r.Steps, r.Usage.Total(), r.Cost, len(r.Falls))
+	fmt.Fprintf(p.out, "%s %s, %s, %s, %s, %s\n", r.Run, r.State, plural(r.Steps, "step"), plural(int(r.Usage.Total()), "token"), r.Cost, plural(len(r.Falls), "fall"))
 	return stateCode(r.State)
+}
+
+// plural says "1 step", "2 steps".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // printableLines is printable for text of several lines.

@@ -101,7 +101,7 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 			fmt.Fprintf(p.out, "next: %s\n", line)
 		}
 	}
-	fmt.Fprintf(p.out, "%d steps, %d tokens, %s, active %s\n", run.Steps(), run.Usage().Total(), run.Cost(), run.Active().Round(time.Millisecond))
+	fmt.Fprintf(p.out, "%s, %s, %s, active %s\n", plural(run.Steps(), "step"), plural(int(run.Usage().Total()), "token"), run.Cost(), run.Active().Round(time.Millisecond))
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (cmd *explainCommand) Run(ctx context.Context, p *program) error {
 // trouble began and what to do now.
 func explain(run *daruma.Run) []string {
 	const most = 10
-	lines := []string{fmt.Sprintf("%s of agent %s: %s after %d steps, %s", run.ID(), run.Started().Agent, run.State(), run.Steps(), run.Cost())}
+	lines := []string{fmt.Sprintf("%s of agent %s: %s after %s, %s", run.ID(), run.Started().Agent, run.State(), plural(run.Steps(), "step"), run.Cost())}
 	falls := run.Falls()
 	if len(falls) == 0 {
 		lines = append(lines, "nothing fell")
