@@ -234,13 +234,7 @@ func (c *campaign) finish() report {
 	c.t.Helper()
 	j := job{}
 	l := c.start(j, false)
-	_, ok := l.wait(3*time.Second, "idle")
-	if !ok {
-		c.t.Log("slow: ", c.states())
-		_, ok = l.wait(60*time.Second, "idle")
-	}
-	c.t.Log("idle after", time.Since(l.begin))
-	if !ok {
+	if _, ok := l.wait(60*time.Second, "idle"); !ok {
 		l.kill()
 		c.end(l)
 		c.t.Fatalf("the runs do not come to their end: %s", c.states())

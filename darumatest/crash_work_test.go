@@ -185,7 +185,7 @@ func (m *mind) first(run string, turn int) bool {
 // options returns the shell of a worker.
 func (w *worker) options() (agent.Options, error) {
 	table, err := route.NewTable(route.Target{Name: "mind", Provider: &mind{w: w, asked: map[string]bool{}}, Price: daruma.Price{Free: true},
-		Breaker: route.Breaker{}})
+		Breaker: route.Breaker{Rate: 1, Calls: 1 << 20}}) // many runs meet the same failure at once
 	if err != nil {
 		return agent.Options{}, err
 	}
