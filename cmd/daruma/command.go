@@ -123,7 +123,7 @@ func hint(err error) string {
 	case daruma.KindDown:
 		return "the journal stopped writing; check the disk, then start again: nothing acknowledged is lost"
 	case daruma.KindCorrupt:
-		return "the run is set aside and nothing is done with it; the others go on"
+		return "what does not match its hash is never used: a run is set aside and the others go on; a file that cannot be read must come from a copy, or name another with --journal"
 	}
 	return ""
 }
@@ -149,5 +149,9 @@ func terminal(v any) bool {
 		return false
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a character device too, and nobody sits there
+	return err != nil || !os.SameFile(info, null)
 }

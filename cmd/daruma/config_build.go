@@ -42,6 +42,13 @@ func (c *config) build() (*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Checked even where no agent uses them.
+	if _, err := c.buildLimits("limits", agentConfig{}); err != nil {
+		return nil, err
+	}
+	if _, err := c.buildLadder("ladder", nil); err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Agents)) {
 		a, err := c.buildAgent(name, tools)
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
@@ -50,12 +51,15 @@ func (cmd *answerCommand) Run(ctx context.Context, p *program) error {
 		if park == nil {
 			return daruma.Fail("answer", daruma.KindConflict, "run %s asks nothing: it is %s", cmd.ID, run.State())
 		}
+		if len(park.Options) == 0 {
+			return daruma.Fail("answer", daruma.KindInvalid, "run %s waits for an approval; accepted: %s", cmd.ID, strings.Join(nextSteps(agent.ResultOf(run)), "; "))
+		}
 		for _, option := range park.Options {
 			if option == cmd.Choice {
 				return agent.Answer(ctx, j, run.ID(), "", p.actor(), daruma.Answer{Choice: cmd.Choice, Text: cmd.Text})
 			}
 		}
-		return daruma.Fail("answer", daruma.KindInvalid, "%q is no answer to %q; accepted: %v", cmd.Choice, park.Text, park.Options)
+		return daruma.Fail("answer", daruma.KindInvalid, "%q is no answer to %q; accepted: %s", cmd.Choice, park.Text, strings.Join(park.Options, ", "))
 	})
 }
 
@@ -66,7 +70,7 @@ type cancelCommand struct {
 
 // Run performs daruma cancel.
 func (cmd *cancelCommand) Run(ctx context.Context, p *program) error {
-	return p.post(ctx, "cancelling", func(j sqlite.Access) error {
+	return p.post(ctx, "cancel recorded", func(j sqlite.Access) error {
 		if _, err := j.Run(ctx, daruma.RunID(cmd.ID)); err != nil {
 			return err
 		}
@@ -89,9 +93,9 @@ func (p *program) post(ctx context.Context, done string, send func(sqlite.Access
 		return p.writeJSON(map[string]any{"done": done, "live": live})
 	}
 	if live {
-		fmt.Fprintln(p.out, done+"; the run goes on")
+		fmt.Fprintln(p.out, done+"; the process that owns the journal acts on it now")
 	} else {
-		fmt.Fprintln(p.out, done+"; no process works on the journal: daruma resume goes on with the run")
+		fmt.Fprintln(p.out, done+"; no process works on the journal: daruma resume acts on it")
 	}
 	return nil
 }

@@ -16,15 +16,56 @@ import (
 
 // limitFlags raise limits of one run.
 type limitFlags struct {
-	Steps  int           `placeholder:"N" help:"Limit of steps."`
-	Time   time.Duration `placeholder:"5m" help:"Limit of active time."`
-	Tokens int64         `placeholder:"N" help:"Limit of tokens."`
-	Money  float64       `placeholder:"USD" help:"Limit of money in US dollars."`
+	Steps  *int           `placeholder:"N" help:"Limit of steps."`
+	Time   *time.Duration `placeholder:"5m" help:"Limit of active time."`
+	Tokens *int64         `placeholder:"N" help:"Limit of tokens."`
+	Money  *float64       `placeholder:"USD" help:"Limit of money in US dollars."`
 }
 
-func (f limitFlags) limits() daruma.Limits {
-	return daruma.Limits{Steps: f.Steps, Time: daruma.Duration(f.Time), Tokens: f.Tokens,
-		Money: daruma.Money(math.Round(f.Money * float64(daruma.Dollar)))}
+// limits returns the limits that were given; each must be more than 0.
+func (f limitFlags) limits() (l daruma.Limits, err error) {
+	refuse := func(name string, v any) {
+		err = daruma.Fail("limits", daruma.KindInvalid, "--%s is %v; accepted: more than 0", name, v)
+	}
+	if v := f.Steps; v != nil {
+		if l.Steps = *v; *v <= 0 {
+			refuse("steps", *v)
+		}
+	}
+	if v := f.Time; v != nil {
+		if l.Time = daruma.Duration(*v); *v <= 0 {
+			refuse("time", *v)
+		}
+	}
+	if v := f.Tokens; v != nil {
+		if l.Tokens = *v; *v <= 0 {
+			refuse("tokens", *v)
+		}
+	}
+	if v := f.Money; v != nil {
+		if !(*v > 0 && *v < 9e9) {
+			refuse("money", *v)
+		} else {
+			l.Money = daruma.Money(math.Round(*v * float64(daruma.Dollar)))
+		}
+	}
+	return l, err
+}
+
+// enough refuses limits that the run has used up already.
+func enough(l daruma.Limits, run *daruma.Run) error {
+	const op = "limits"
+	switch {
+	case l.Steps > 0 && l.Steps <= run.Steps():
+		return daruma.Fail(op, daruma.KindInvalid, "--steps is %d; accepted: more than the %d the run has taken", l.Steps, run.Steps())
+	case l.Time > 0 && time.Duration(l.Time) <= run.Active():
+		return daruma.Fail(op, daruma.KindInvalid, "--time is %s; accepted: more than the %s the run was active", l.Time, run.Active())
+	case l.Tokens > 0 && l.Tokens <= run.Usage().Total():
+		return daruma.Fail(op, daruma.KindInvalid, "--tokens is %d; accepted: more than the %d the run has used", l.Tokens, run.Usage().Total())
+	case l.Money > 0 && l.Money <= run.Cost():
+		return daruma.Fail(op, daruma.KindInvalid, "--money is %s; accepted: more than the %s the run has spent", l.Money, run.Cost())
+	}
+	return nil
 }
 
 type runCommand struct {
@@ -46,7 +87,11 @@ func (cmd *runCommand) Run(ctx context.Context, p *program) error {
 		}
 		cmd.Input = string(b)
 	}
-	start := agent.Start{ID: daruma.RunID(cmd.ID), Agent: cmd.Agent, Input: cmd.Input, Key: cmd.Key, Limits: cmd.limits()}
+	limits, err := cmd.limits()
+	if err != nil {
+		return err
+	}
+	start := agent.Start{ID: daruma.RunID(cmd.ID), Agent: cmd.Agent, Input: cmd.Input, Key: cmd.Key, Limits: limits}
 	return p.work(ctx, work{start: &start, detach: cmd.Detach, noWait: cmd.NoWait})
 }
 
@@ -58,7 +103,10 @@ type resumeCommand struct {
 
 // Run performs daruma resume.
 func (cmd *resumeCommand) Run(ctx context.Context, p *program) error {
-	limits := cmd.limits()
+	limits, err := cmd.limits()
+	if err != nil {
+		return err
+	}
 	if limits != (daruma.Limits{}) && cmd.ID == "" {
 		return daruma.Fail("resume", daruma.KindInvalid, "limits are raised for one run; accepted: daruma resume RUN --steps 20")
 	}
@@ -105,7 +153,7 @@ func (p *program) work(ctx context.Context, w work) error {
 		return err
 	}
 	if w.detach {
-		return p.detached(w.run)
+		return p.detached(w.run, false)
 	}
 	return p.perform(ctx, shell, db, w, t)
 }
@@ -126,16 +174,27 @@ func (p *program) begin(ctx context.Context, shell *agent.Shell, j sqlite.Access
 		}
 	}
 	if w.raise != (daruma.Limits{}) {
+		run, err := agent.Read(ctx, j, w.run)
+		if err != nil {
+			return err
+		}
+		if err := enough(w.raise, run); err != nil {
+			return err
+		}
 		return agent.Raise(ctx, j, w.run, "", p.actor(), w.raise)
 	}
 	return nil
 }
 
-func (p *program) detached(id daruma.RunID) error {
+func (p *program) detached(id daruma.RunID, live bool) error {
 	if p.Output == "json" {
-		return p.writeJSON(map[string]any{"run": id})
+		return p.writeJSON(map[string]any{"run": id, "live": live})
 	}
-	fmt.Fprintf(p.out, "%s started; daruma resume works on it\n", id)
+	if live {
+		fmt.Fprintf(p.out, "%s started; daruma show %s tells what it does\n", id, id)
+	} else {
+		fmt.Fprintf(p.out, "%s started; daruma resume works on it\n", id)
+	}
 	return nil
 }
 
@@ -234,7 +293,7 @@ func (p *program) handOver(ctx context.Context, c *config, w work) error {
 	}
 	switch {
 	case w.detach:
-		return p.detached(w.run)
+		return p.detached(w.run, true)
 	case w.run == "":
 		return daruma.Fail("resume", daruma.KindInvalid, "the process that owns %s is working on it already; daruma runs shows what it does", c.Journal)
 	}
