@@ -31,7 +31,7 @@ func Cancel(ctx context.Context, j Poster, run daruma.RunID, by daruma.Actor, re
 }
 
 // Decide says yes or no to an open approval, by its id or, where that names
-// one approval alone, by the end of it. The decision is bound to the exact
+// one approval alone, by the end of it or the id of its run. The decision is bound to the exact
 // call through the approval's hash, and the first one counts. Errors:
 // KindNotFound where no open approval has that id, KindInvalid where several
 // have, and those of the journal.
@@ -47,7 +47,7 @@ func Decide(ctx context.Context, j Asker, approval string, approve bool, by daru
 			found = []daruma.Approval{a}
 			break
 		}
-		if approval != "" && strings.HasSuffix(a.ID, approval) {
+		if approval != "" && (strings.HasSuffix(a.ID, approval) || string(a.Run) == approval) {
 			found = append(found, a)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 type approveCommand struct {
-	Approval string `arg:"" help:"Id of the approval, or the end of it."`
+	Approval string `arg:"" help:"Id of the approval, the end of it, or the run where it has only one open."`
 	Reason   string `help:"For the record."`
 }
 
@@ -23,7 +23,7 @@ func (cmd *approveCommand) Run(ctx context.Context, p *program) error {
 }
 
 type rejectCommand struct {
-	Approval string `arg:"" help:"Id of the approval, or the end of it."`
+	Approval string `arg:"" help:"Id of the approval, the end of it, or the run where it has only one open."`
 	Reason   string `help:"Told to the model and kept for the record."`
 }
 
