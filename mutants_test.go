@@ -15,10 +15,11 @@ import (
 
 var mutants = flag.Bool("mutants", false, "build every mutant of testdata/mutants and demand that a test finds it; takes minutes")
 
-// mutant is a patch that breaks a promise, and the command that must notice.
+// mutant is a patch that breaks a promise, and the commands that must notice,
+// each by itself.
 type mutant struct {
 	path string
-	find []string
+	find [][]string
 }
 
 // TestMutants checks that every patch still applies; with -mutants it applies
@@ -45,28 +46,34 @@ func TestMutants(t *testing.T) {
 	found := 0
 	for _, m := range all {
 		name := strings.TrimSuffix(filepath.Base(m.path), ".patch")
-		line := strings.Join(m.find, " ")
-		if !passed[line] {
-			if out, err := bounded(t, clean, m.find); err != nil {
-				t.Fatalf("the clean tree fails %s: %v\n%s", line, err, tail(out))
-			}
-			passed[line] = true
-		}
 		tree := copyTree(t)
 		if out, err := command(t.Context(), tree, "git", "apply", m.path).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %s", name, out)
 		}
-		if out, err := command(t.Context(), tree, "go", "vet", ".", "./sqlite", "./agent").CombinedOutput(); err != nil {
+		if out, err := command(t.Context(), tree, "go", "vet", ".", "./sqlite", "./agent", "./darumatest").CombinedOutput(); err != nil {
 			t.Errorf("%s does not build: %s", name, tail(out))
 			continue
 		}
-		out, err := bounded(t, tree, m.find)
-		if err == nil {
-			t.Errorf("%s survives %s", name, line)
-			continue
+		survived := false
+		for _, find := range m.find {
+			line := strings.Join(find, " ")
+			if !passed[line] {
+				if out, err := bounded(t, clean, find); err != nil {
+					t.Fatalf("the clean tree fails %s: %v\n%s", line, err, tail(out))
+				}
+				passed[line] = true
+			}
+			out, err := bounded(t, tree, find)
+			if err == nil {
+				survived = true
+				t.Errorf("%s survives %s", name, line)
+				continue
+			}
+			t.Logf("%s is found by %s: %s", name, line, firstFailure(out))
 		}
-		found++
-		t.Logf("%s is found by %s", name, firstFailure(out))
+		if !survived {
+			found++
+		}
 	}
 	t.Logf("%d of %d mutants found", found, len(all))
 }
@@ -85,16 +92,20 @@ func readMutants(t *testing.T) []mutant {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, rest, ok := strings.Cut(string(text), "# find: ")
-		line, _, _ := strings.Cut(rest, "\n")
-		if !ok || !strings.HasPrefix(line, "go test ") {
+		var find [][]string
+		for line := range strings.Lines(string(text)) {
+			if line, ok := strings.CutPrefix(strings.TrimSpace(line), "# find: "); ok && strings.HasPrefix(line, "go test ") {
+				find = append(find, strings.Fields(strings.ReplaceAll(line, "'", "")))
+			}
+		}
+		if len(find) == 0 {
 			t.Fatalf("%s has no line \"# find: go test …\"", path)
 		}
 		absolute, err := filepath.Abs(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, mutant{absolute, strings.Fields(strings.ReplaceAll(line, "'", ""))})
+		all = append(all, mutant{absolute, find})
 	}
 	return all
 }
