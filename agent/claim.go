@@ -7,16 +7,18 @@ import (
 	"github.com/daruma-run/daruma"
 )
 
-// claim asks the journal for runs and folds them, so that the loop need not.
-func (l *loop) claim() {
-	// Not cut short by a stop: what was claimed must be known, to be given up.
-	ctx := context.WithoutCancel(l.work)
-	claims, err := l.s.journal.Claim(ctx, daruma.Claim{Node: l.s.node, Now: time.Now(), Type: daruma.AgentRun})
+// claim claims, so that the loop need not wait. It is not cut short by a stop:
+// what was claimed must be known, to be given up.
+func (l *loop) claim() { l.put(l.s.claim(context.WithoutCancel(l.work), time.Now())) }
+
+// claim asks the journal for runs and folds them.
+func (s *Shell) claim(ctx context.Context, now time.Time) claimed {
+	claims, err := s.journal.Claim(ctx, daruma.Claim{Node: s.node, Now: now, Type: daruma.AgentRun})
 	in := claimed{posts: claims.Posts, next: claims.Next, more: claims.More, err: err}
 	for i := range claims.Runs {
-		in.runs = append(in.runs, l.s.takeOn(ctx, &claims.Runs[i]))
+		in.runs = append(in.runs, s.takeOn(ctx, &claims.Runs[i]))
 	}
-	l.put(in)
+	return in
 }
 
 // takeOn folds a claimed run.

@@ -192,21 +192,26 @@ func (l *loop) do(out *output) {
 	for _, id := range out.give {
 		l.wg.Go(func() { l.give(id) })
 	}
-	for _, n := range out.notes {
-		l.s.log.Warn(n.text, "run", n.run, "err", n.err)
-	}
-	for i := range out.seen {
-		if l.s.observe != nil && len(out.seen[i].events) > 0 {
-			l.s.observe(out.seen[i].run, out.seen[i].events)
-		}
-		if out.seen[i].result != nil {
-			l.s.waiters.tell(out.seen[i].result)
-		}
-	}
+	l.s.tell(out)
 	if out.wake.IsZero() {
 		l.timer.Reset(time.Hour)
 	} else {
 		l.timer.Reset(max(time.Until(out.wake), 0))
+	}
+}
+
+// tell tells those outside what a step has seen.
+func (s *Shell) tell(out *output) {
+	for _, n := range out.notes {
+		s.log.Warn(n.text, "run", n.run, "err", n.err)
+	}
+	for i := range out.seen {
+		if s.observe != nil && len(out.seen[i].events) > 0 {
+			s.observe(out.seen[i].run, out.seen[i].events)
+		}
+		if out.seen[i].result != nil {
+			s.waiters.tell(out.seen[i].result)
+		}
 	}
 }
 
@@ -228,23 +233,22 @@ func (l *loop) commit() {
 // commitNow makes Txs durable. It is not cut short by a stop: the outcome of a
 // commit must be known.
 func (l *loop) commitNow(flights []*flight) verdicts {
+	return l.s.commit(context.WithoutCancel(l.work), flights)
+}
+
+// commit asks the journal for the verdicts on Txs.
+func (s *Shell) commit(ctx context.Context, flights []*flight) verdicts {
 	txs := make([]daruma.Tx, len(flights))
 	for i, f := range flights {
 		txs[i] = f.tx
 	}
-	return verdicts{flights, l.s.journal.Commit(context.WithoutCancel(l.work), txs)}
+	return verdicts{flights, s.journal.Commit(ctx, txs)}
 }
 
-// give gives up a run in the journal of which memory and journal disagree, so
-// that the next claim reads it anew.
+// give gives up a run, again and again until that is known to be done.
 func (l *loop) give(id daruma.RunID) {
 	for l.work.Err() == nil {
-		info, err := l.s.journal.Run(l.work, id)
-		if err == nil && info.Node == l.s.node && !info.State.Finished() {
-			err = l.s.journal.Commit(l.work, []daruma.Tx{{Tenant: info.Tenant, Run: id, Head: info.Head, Epoch: info.Epoch,
-				State: info.State, WakeAt: info.WakeAt, Note: info.Note, Release: true}})[0]
-		}
-		if err == nil || slices.Contains([]daruma.Kind{daruma.KindDown, daruma.KindNotFound, daruma.KindFenced}, daruma.KindOf(err)) {
+		if l.s.give(l.work, id) {
 			l.put(woken{})
 			return
 		}
@@ -253,4 +257,15 @@ func (l *loop) give(id daruma.RunID) {
 		case <-l.work.Done():
 		}
 	}
+}
+
+// give gives up a run in the journal of which memory and journal disagree, so
+// that the next claim reads it anew. It reports whether there is no more to do.
+func (s *Shell) give(ctx context.Context, id daruma.RunID) bool {
+	info, err := s.journal.Run(ctx, id)
+	if err == nil && info.Node == s.node && !info.State.Finished() {
+		err = s.journal.Commit(ctx, []daruma.Tx{{Tenant: info.Tenant, Run: id, Head: info.Head, Epoch: info.Epoch,
+			State: info.State, WakeAt: info.WakeAt, Note: info.Note, Release: true}})[0]
+	}
+	return err == nil || slices.Contains([]daruma.Kind{daruma.KindDown, daruma.KindNotFound, daruma.KindFenced}, daruma.KindOf(err))
 }

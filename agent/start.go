@@ -56,7 +56,7 @@ func (s *Shell) Start(ctx context.Context, start Start) (daruma.RunID, error) {
 	} else if err := start.ID.Check(); err != nil {
 		return "", err
 	}
-	tx := p.first(start, now)
+	tx := p.first(start, now, nonce(16))
 	if node := s.taking(); node != "" {
 		defer s.starts.Done()
 		tx.Node = node
@@ -88,23 +88,28 @@ func (s *Shell) taking() string {
 
 // hand gives a run that was born here to the loop.
 func (s *Shell) hand(tx daruma.Tx) {
+	select {
+	case s.inputs <- born(tx):
+	case <-s.finished: // the journal is down; the next process claims it
+	}
+}
+
+// born is a run that the Tx has begun for this shell.
+func born(tx daruma.Tx) taken {
 	e := tx.Events[0]
 	e.Seq = 1
 	events := []daruma.Event{e}
 	t := taken{info: daruma.RunInfo{ID: tx.Run, Tenant: tx.Tenant, Type: tx.Type, Name: tx.Name, Head: 1, Epoch: 1, Node: tx.Node}, fresh: events, last: e.Time}
 	t.run, t.err = foldSafely(tx.Run, tx.Tenant, events)
-	select {
-	case s.inputs <- t:
-	case <-s.finished: // the journal is down; the next process claims it
-	}
+	return t
 }
 
-// first is the Tx that begins a run.
-func (p *profile) first(start Start, now time.Time) daruma.Tx {
+// first is the Tx that begins a run. The nonce must be one nobody can guess.
+func (p *profile) first(start Start, now time.Time, nonce string) daruma.Tx {
 	tx := daruma.Tx{Tenant: start.Tenant, Run: start.ID, Type: daruma.AgentRun, Name: p.Name, State: daruma.Running}
 	started := daruma.Started{
 		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
-		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce(16), Key: start.Key,
+		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce, Key: start.Key,
 		Input: daruma.Message{Role: daruma.RoleUser},
 	}
 	var blob *daruma.Blob

@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+// Stepper is a [Shell] taken apart for tests: the same code decides, claims,
+// commits and gives up, but there is no goroutine, no clock and nothing that
+// performs a call. Whoever holds a Stepper is all of that. It hands in what
+// happened, at the time it says, is told what is due, and does it in any order
+// a real process could, or not at all where it plays a process that dies:
+//
+//	due := s.Step(now, s.Claim(ctx, now))
+//	for _, t := range due.Tasks {
+//		… // after some time: s.Step(later, t.Done(events))
+//	}
+//	due = s.Step(later, s.Commit(ctx, due.Commits))
+//
+// [Shell.Run] is this with goroutines, so what holds for a Stepper at every
+// order of inputs holds for a Shell. It is exported for the simulator of
+// darumatest; programs want a Shell.
+//
+// What a Stepper leaves out, and a simulation therefore does not test: the
+// performers, which are dispatch, routes, deadlines and the reading of large
+// texts; the waiting of [Shell.Wait]; and the goroutines of the loop with
+// their channels. It is used by one goroutine at a time.
+type Stepper struct {
+	s *Shell
+	m *machine
+}
+
+// NewStepper returns a stepper for one process. The options are those of
+// [New], with the same errors; Node must be given, for a random name would make
+// each history another. Grace is left to the caller. Observe and Logger are
+// called within [Stepper.Step].
+func NewStepper(o Options) (*Stepper, error) {
+	if o.Node == "" {
+		return nil, daruma.Fail("agent.NewStepper", daruma.KindInvalid, "node is empty; accepted: a name for the process")
+	}
+	s, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Stepper{s, newMachine(s.agents, s.workers)}, nil
+}
+
+// Input is something that happened. The zero Input is nothing.
+type Input struct{ in input }
+
+// Due is what has to be done after a step. Until it is told otherwise, the
+// stepper takes all of it to be under way.
+type Due struct {
+	Commits []Commit       // for [Stepper.Commit], with those of later steps or without
+	Tasks   []Task         // to be performed
+	Cancels []Task         // begun, and not wanted any more: they still must come back
+	Claim   bool           // [Stepper.Claim] is wanted
+	Give    []daruma.RunID // each for [Stepper.Give]
+	Wake    time.Time      // step again then at the latest; zero: only when something happens
+	Empty   bool           // a drain has ended
+	Down    error          // the journal has stopped, and so must the process
+}
+
+// Commit is a Tx on its way to the journal.
+type Commit struct{ f *flight }
+
+// Tx returns what is to be committed. The caller must not modify it.
+func (c Commit) Tx() daruma.Tx { return c.f.tx }
+
+// Task is a command on its way to be performed. Tasks are comparable: one that
+// is cancelled is equal to the one that was to be performed.
+type Task struct{ t *task }
+
+// Run returns the run that wants the command performed.
+func (t Task) Run() daruma.RunID { return t.t.live.id }
+
+// Epoch returns the lease under which it is performed.
+func (t Task) Epoch() int64 { return t.t.live.epoch }
+
+// Command returns what is to be performed.
+func (t Task) Command() daruma.Command { return t.t.cmd }
+
+// Messages returns the conversation for a call of a model. The caller must not
+// modify it.
+func (t Task) Messages() []daruma.Message { return t.t.messages }
+
+// Done is the input that says what came of the task: the event that
+// [daruma.Command] names for its operation, with what stands beside it.
+func (t Task) Done(e daruma.Event, blobs ...daruma.Blob) Input {
+	return Input{&done{task: t.t, events: []daruma.Event{e}, blobs: blobs}}
+}
+
+// Dropped is the input for a task that was cut short by its own process, after
+// the grace of a stop: as if it had never been begun.
+func (t Task) Dropped() Input { return Input{&done{task: t.t, dropped: true}} }
+
+// Woken is the input after [daruma.Journal.Wake] has received, and the first
+// of a process.
+func (s *Stepper) Woken() Input { return Input{woken{}} }
+
+// Drain is the input that begins the end of a process.
+func (s *Stepper) Drain() Input { return Input{draining{}} }
+
+// Step takes what happened up to now and returns what is due. The time may be
+// before that of the last step, as that of a clock that was set back.
+func (s *Stepper) Step(now time.Time, in ...Input) Due {
+	batch := make([]input, 0, len(in))
+	for _, i := range in {
+		if i.in != nil {
+			batch = append(batch, i.in)
+		}
+	}
+	out := s.m.step(now, batch)
+	s.s.tell(out)
+	due := Due{Claim: out.claim, Give: append([]daruma.RunID(nil), out.give...), Wake: out.wake, Empty: out.empty, Down: out.down}
+	for _, f := range out.commit {
+		due.Commits = append(due.Commits, Commit{f})
+	}
+	for _, t := range out.start {
+		due.Tasks = append(due.Tasks, Task{t})
+	}
+	for _, t := range out.cancel {
+		due.Cancels = append(due.Cancels, Task{t})
+	}
+	return due
+}
+
+// Start is [Shell.Start] at a time, for a start with an ID. The nonce must
+// differ from run to run. The input is the run, born under this process; a
+// process that is draining must not be given any.
+func (s *Stepper) Start(ctx context.Context, now time.Time, start Start, nonce string) (Input, error) {
+	p := s.s.agents[start.Agent]
+	if p == nil {
+		return Input{}, daruma.Fail("agent.Start", daruma.KindInvalid, "agent %q is unknown; accepted: %s", start.Agent, strings.Join(names(s.s.agents), ", "))
+	}
+	tx := p.first(start, now.UTC().Truncate(time.Microsecond), nonce)
+	tx.Node = s.s.node
+	if err := s.s.journal.Commit(ctx, []daruma.Tx{tx})[0]; err != nil {
+		return Input{}, err
+	}
+	return Input{born(tx)}, nil
+}
+
+// Claim claims runs, as due.Claim asks for, and folds them. The input says
+// what came of it, errors of the journal too.
+func (s *Stepper) Claim(ctx context.Context, now time.Time) Input { return Input{s.s.claim(ctx, now)} }
+
+// Commit asks the journal for its verdicts. The input holds them, errors of
+// the journal too.
+func (s *Stepper) Commit(ctx context.Context, commits []Commit) Input {
+	flights := make([]*flight, len(commits))
+	for i, c := range commits {
+		flights[i] = c.f
+	}
+	return Input{s.s.commit(ctx, flights)}
+}
+
+// Give gives up a run of which memory and journal disagree. It reports false
+// where that must be tried again after a while. Once it is done, the input is
+// [Stepper.Woken].
+func (s *Stepper) Give(ctx context.Context, id daruma.RunID) bool { return s.s.give(ctx, id) }
