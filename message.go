@@ -23,6 +23,7 @@ type Message struct {
 	CallID string     `json:"call_id,omitempty"` // of a tool: which call this answers
 	Error  bool       `json:"error,omitempty"`   // of a tool: the call failed
 	Note   bool       `json:"note,omitempty"`    // written by Daruma (a reflection, a nudge), not by the user
+	Native *Native    `json:"native,omitempty"`  // of an assistant: what its provider wants back as it was; immutable
 }
 
 // MaxInline is the size in bytes up to which text stands in events and state

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 
@@ -36,9 +37,13 @@ func (s *Shell) callModel(ctx context.Context, t *task) *done {
 		Usage: answer.Usage, Cost: answer.Cost, Unpriced: answer.Unpriced, Took: daruma.Duration(answer.Took)}
 	var blob *daruma.Blob
 	replied.Message.Text, replied.Message.Ref, blob = inline(answer.Message.Text)
+	var opaque *daruma.Blob
+	replied.Message.Native, opaque = inlineNative(answer.Message.Native)
 	d := answered(daruma.KindReplied, replied)
-	if blob != nil {
-		d.blobs = append(d.blobs, *blob)
+	for _, b := range []*daruma.Blob{blob, opaque} {
+		if b != nil {
+			d.blobs = append(d.blobs, *b)
+		}
 	}
 	return d
 }
@@ -59,17 +64,27 @@ func modelFailed(t *task, answer *route.Answer, err error) *done {
 func (s *Shell) whole(ctx context.Context, t *task) ([]daruma.Message, error) {
 	messages, own := t.messages, false
 	for i, m := range t.messages {
-		if m.Ref.IsZero() {
+		far := m.Native != nil && !m.Native.Ref.IsZero()
+		if m.Ref.IsZero() && !far {
 			continue
-		}
-		text, err := s.blob(ctx, t.live.tenant, m.Ref)
-		if err != nil {
-			return nil, err
 		}
 		if !own { // the run's messages are not ours to change
 			messages, own = slices.Clone(messages), true
 		}
-		messages[i].Text, messages[i].Ref = text, daruma.Digest{}
+		if !m.Ref.IsZero() {
+			text, err := s.blob(ctx, t.live.tenant, m.Ref)
+			if err != nil {
+				return nil, err
+			}
+			messages[i].Text, messages[i].Ref = text, daruma.Digest{}
+		}
+		if far {
+			content, err := s.blob(ctx, t.live.tenant, m.Native.Ref)
+			if err != nil {
+				return nil, err
+			}
+			messages[i].Native = &daruma.Native{Format: m.Native.Format, Model: m.Native.Model, Content: json.RawMessage(content)}
+		}
 	}
 	return messages, nil
 }

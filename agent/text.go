@@ -19,6 +19,16 @@ func inline(text string) (string, daruma.Digest, *daruma.Blob) {
 	return cut(text, daruma.ExcerptSize), blob.Digest, blob
 }
 
+// inlineNative is the same for what only a provider reads: above
+// [daruma.MaxInline] bytes nothing of it stands in the event.
+func inlineNative(n *daruma.Native) (*daruma.Native, *daruma.Blob) {
+	if n == nil || len(n.Content) <= daruma.MaxInline {
+		return n, nil
+	}
+	blob := &daruma.Blob{Digest: daruma.DigestOf(n.Content), Bytes: n.Content}
+	return &daruma.Native{Format: n.Format, Model: n.Model, Ref: blob.Digest}, blob
+}
+
 // cut returns the beginning of text, at most n bytes, ending at the edge of a
 // character.
 func cut(text string, n int) string {

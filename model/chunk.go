@@ -9,12 +9,13 @@ import (
 // Chunk is one piece of an answer. Several fields may be set at once; the zero
 // Chunk says nothing.
 type Chunk struct {
-	Text   string        // more of the answer
-	Call   *CallDelta    // more of a tool call
-	Usage  *daruma.Usage // what the whole call cost so far; the last one counts
-	Finish daruma.Finish // why the model stopped; the last one counts
-	Model  string        // the model that really answered, where the provider says so
-	End    bool          // the end mark: the answer is complete
+	Text   string         // more of the answer
+	Call   *CallDelta     // more of a tool call
+	Usage  *daruma.Usage  // what the whole call cost so far; the last one counts
+	Finish daruma.Finish  // why the model stopped; the last one counts
+	Model  string         // the model that really answered, where the provider says so
+	End    bool           // the end mark: the answer is complete
+	Native *daruma.Native // what the provider wants back with the message; the last one counts
 	// Extra holds fields this package does not know, by their path in the
 	// provider's message, such as "system_fingerprint" or
 	// "delta.reasoning_content".

@@ -55,6 +55,7 @@ type builder struct {
 	size   int
 	ended  bool
 	finish daruma.Finish
+	native *daruma.Native
 }
 
 type call struct {
@@ -76,6 +77,10 @@ func (b *builder) add(c Chunk) {
 	}
 	if c.Model != "" {
 		b.out.Model = c.Model
+	}
+	if c.Native != nil {
+		b.native = c.Native
+		b.size += len(c.Native.Content)
 	}
 	b.ended = b.ended || c.End
 	for name, v := range c.Extra {
@@ -163,7 +168,7 @@ func (b *builder) reply() *Reply {
 	for name, text := range b.joined {
 		r.Extra[name], _ = json.Marshal(text.String()) // strings always encode
 	}
-	r.Message = daruma.Message{Role: daruma.RoleAssistant, Text: b.text.String()}
+	r.Message = daruma.Message{Role: daruma.RoleAssistant, Text: b.text.String(), Native: b.native}
 	for _, c := range b.calls {
 		r.Message.Calls = append(r.Message.Calls, daruma.ToolCall{ID: c.id, Name: c.name, Arguments: c.args.String()})
 	}

@@ -73,6 +73,9 @@ func (r *Request) Check() error {
 		if !m.Ref.IsZero() {
 			return daruma.Fail(op, daruma.KindInvalid, "messages[%d] is the reference %s; accepted: the whole text, without a reference", i, m.Ref)
 		}
+		if m.Native != nil && !m.Native.Ref.IsZero() {
+			return daruma.Fail(op, daruma.KindInvalid, "messages[%d].native is the reference %s; accepted: the whole content, without a reference", i, m.Native.Ref)
+		}
 	}
 	names := make(map[string]bool, len(r.Tools))
 	for i, t := range r.Tools {

@@ -153,9 +153,9 @@ func (c *Client) stream(ctx, caller context.Context, r *model.Request, yield fun
 		return c.refused(ctx, res)
 	}
 	d := &decoder{client: c, header: res.Header, yield: yield}
-	in := &reader{r: res.Body}
+	in := model.NewEvents(res.Body)
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	switch first := in.first(); {
+	switch first := in.First(); {
 	case first == '{', first == '[', first == '<', kind == "text/html":
 		body, err := io.ReadAll(io.LimitReader(in, model.MaxReply+1))
 		if err != nil {
@@ -167,7 +167,7 @@ func (c *Client) stream(ctx, caller context.Context, r *model.Request, yield fun
 		return d.whole(body)
 	}
 	for {
-		e, err := in.next()
+		e, err := in.Next()
 		switch {
 		case err == nil:
 			if done, err := d.event(e); done || err != nil {
@@ -175,8 +175,8 @@ func (c *Client) stream(ctx, caller context.Context, r *model.Request, yield fun
 			}
 		case err == io.EOF || d.finished && caller.Err() == nil:
 			return d.end() // what follows a finish reason is not missed
-		case err == errLong:
-			return daruma.Fail(streamOp, daruma.KindBroken, "an event of the stream is larger than %d bytes", maxEvent)
+		case err == model.ErrLongEvent:
+			return daruma.Fail(streamOp, daruma.KindBroken, "an event of the stream is larger than %d bytes", model.MaxEvent)
 		default:
 			return c.lost(ctx, err, daruma.KindBroken)
 		}

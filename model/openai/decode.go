@@ -22,8 +22,8 @@ type decoder struct {
 }
 
 // event reads one event and reports whether the answer is over.
-func (d *decoder) event(e event) (done bool, err error) {
-	text := strings.TrimSpace(string(e.data))
+func (d *decoder) event(e model.Event) (done bool, err error) {
+	text := strings.TrimSpace(string(e.Data))
 	switch {
 	case text == "[DONE]":
 		return true, d.finish()
@@ -33,7 +33,7 @@ func (d *decoder) event(e event) (done bool, err error) {
 		return true, daruma.Fail(streamOp, daruma.KindBroken, "an event of the stream is no JSON: %s", model.Redact(text[:min(len(text), 200)], d.client.options.Key))
 	}
 	root := gjson.Parse(text)
-	if isError(root) || e.name == "error" {
+	if isError(root) || e.Name == "error" {
 		return true, d.client.classify(http.StatusOK, d.header, []byte(text))
 	}
 	return false, d.answer(root, "delta")
@@ -58,7 +58,7 @@ func (d *decoder) send(c model.Chunk) error {
 
 // whole reads an answer that is not a stream.
 func (d *decoder) whole(body []byte) error {
-	body = []byte(strings.TrimPrefix(string(body), string(mark)))
+	body = []byte(strings.TrimPrefix(string(body), "\ufeff"))
 	root := gjson.ParseBytes(body)
 	if !gjson.ValidBytes(body) || isError(root) || !root.IsObject() {
 		return d.client.classify(http.StatusOK, d.header, body)

@@ -1,4 +1,4 @@
-package openai
+package model
 
 import (
 	"bytes"
@@ -6,20 +6,23 @@ import (
 	"io"
 )
 
-// maxEvent bounds one event of a stream in bytes.
-const maxEvent = 8 << 20
+// MaxEvent bounds one event of a stream in bytes.
+const MaxEvent = 8 << 20
 
-var errLong = errors.New("an event is too long")
+// ErrLongEvent is what [Events.Next] returns for an event above [MaxEvent].
+var ErrLongEvent = errors.New("an event is too long")
 
-// event is one server-sent event.
-type event struct {
-	name string
-	data []byte
+// Event is one server-sent event.
+type Event struct {
+	Name string // empty where the event has none
+	Data []byte // its lines, joined with LF
 }
 
-// reader parses server-sent events. What it returns does not depend on how
-// the bytes were split between reads.
-type reader struct {
+// Events parses server-sent events as servers really send them: comments, CR,
+// LF or both, a byte order mark, data over several lines. What it returns does
+// not depend on how the bytes were split between reads. Make one with
+// [NewEvents]; it is for one goroutine.
+type Events struct {
 	r     io.Reader
 	buf   []byte // read and not used
 	err   error  // of r, after buf
@@ -29,8 +32,11 @@ type reader struct {
 	scratch []byte
 }
 
+// NewEvents returns a parser of what r brings.
+func NewEvents(r io.Reader) *Events { return &Events{r: r} }
+
 // fill reads more into buf.
-func (s *reader) fill() error {
+func (s *Events) fill() error {
 	if s.err != nil {
 		return s.err
 	}
@@ -47,7 +53,7 @@ func (s *reader) fill() error {
 }
 
 // Read returns the bytes as they came, for answers that are no stream.
-func (s *reader) Read(p []byte) (int, error) {
+func (s *Events) Read(p []byte) (int, error) {
 	if len(s.buf) > 0 {
 		n := copy(p, s.buf)
 		s.buf = s.buf[n:]
@@ -59,14 +65,14 @@ func (s *reader) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-var mark = []byte("\xef\xbb\xbf")
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// first returns the first byte that is neither space nor byte order mark,
+// First returns the first byte that is neither space nor byte order mark,
 // without using it up; 0 if there is none.
-func (s *reader) first() byte {
+func (s *Events) First() byte {
 	for {
-		text := bytes.TrimLeft(bytes.TrimPrefix(s.buf, mark), " \t\r\n")
-		if len(text) > 0 && !(len(s.buf) < len(mark) && bytes.HasPrefix(mark, s.buf)) {
+		text := bytes.TrimLeft(bytes.TrimPrefix(s.buf, byteOrderMark), " \t\r\n")
+		if len(text) > 0 && !(len(s.buf) < len(byteOrderMark) && bytes.HasPrefix(byteOrderMark, s.buf)) {
 			return text[0]
 		}
 		if len(s.buf) > 64<<10 || s.fill() != nil {
@@ -75,27 +81,28 @@ func (s *reader) first() byte {
 	}
 }
 
-// next returns the next event that has data. At the end of the stream it
-// returns what is pending, then [io.EOF].
-func (s *reader) next() (event, error) {
-	var e event
+// Next returns the next event that has data. At the end of the stream it
+// returns what is pending, then [io.EOF]. Other errors are those of the reader,
+// and [ErrLongEvent].
+func (s *Events) Next() (Event, error) {
+	var e Event
 	var data []byte
 	has := false
 	for {
 		line, err := s.line(len(data))
 		if err != nil {
 			if err == io.EOF && has && len(data) > 0 {
-				e.data = data
+				e.Data = data
 				return e, nil
 			}
-			return event{}, err
+			return Event{}, err
 		}
 		if len(line) == 0 {
 			if has && len(data) > 0 {
-				e.data = data
+				e.Data = data
 				return e, nil
 			}
-			e, data, has = event{}, nil, false
+			e, data, has = Event{}, nil, false
 			continue
 		}
 		field, value, _ := bytes.Cut(line, []byte(":"))
@@ -107,14 +114,14 @@ func (s *reader) next() (event, error) {
 			}
 			data, has = append(data, value...), true
 		case "event":
-			e.name = string(value)
+			e.Name = string(value)
 		}
 	}
 }
 
 // line returns the next line without its end. used is how long the event is
 // already.
-func (s *reader) line(used int) ([]byte, error) {
+func (s *Events) line(used int) ([]byte, error) {
 	seen := 0
 	for {
 		if s.cr && len(s.buf) > 0 {
@@ -123,8 +130,8 @@ func (s *reader) line(used int) ([]byte, error) {
 			}
 			s.cr = false
 		}
-		if !s.begun && (len(s.buf) >= len(mark) || s.err != nil || !bytes.HasPrefix(mark, s.buf)) {
-			s.buf, s.begun = bytes.TrimPrefix(s.buf, mark), true
+		if !s.begun && (len(s.buf) >= len(byteOrderMark) || s.err != nil || !bytes.HasPrefix(byteOrderMark, s.buf)) {
+			s.buf, s.begun = bytes.TrimPrefix(s.buf, byteOrderMark), true
 		}
 		if s.begun && !s.cr {
 			if i := bytes.IndexAny(s.buf[seen:], "\r\n"); i >= 0 {
@@ -135,8 +142,8 @@ func (s *reader) line(used int) ([]byte, error) {
 			}
 			seen = len(s.buf)
 		}
-		if used+len(s.buf) > maxEvent {
-			return nil, errLong
+		if used+len(s.buf) > MaxEvent {
+			return nil, ErrLongEvent
 		}
 		if err := s.fill(); err != nil {
 			if err == io.EOF && len(s.buf) > 0 && s.begun {
