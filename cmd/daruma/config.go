@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -158,7 +157,7 @@ func (c *config) parse(data []byte) error {
 		if doc.Body == nil {
 			continue
 		}
-		if err := c.unknownKeys(doc.Body, reflect.TypeFor[config](), ""); err != nil {
+		if err := c.shape(doc.Body, reflect.TypeFor[config](), ""); err != nil {
 			return err
 		}
 	}
@@ -168,64 +167,6 @@ func (c *config) parse(data []byte) error {
 	}
 	read.file, read.root, read.origins = c.file, c.root, c.origins
 	*c = read
-	return nil
-}
-
-// syntax gives an error of the YAML library file and line.
-func (c *config) syntax(err error) error {
-	text := yaml.FormatError(err, false, true)
-	return daruma.Fail("config", daruma.KindInvalid, "%s: %s", c.file, text)
-}
-
-// unknownKeys refuses keys that the type has no field for.
-func (c *config) unknownKeys(n ast.Node, t reflect.Type, path string) error {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch node := n.(type) {
-	case *ast.MappingNode:
-		for _, value := range node.Values {
-			if err := c.unknownKey(value, t, path); err != nil {
-				return err
-			}
-		}
-	case *ast.MappingValueNode:
-		return c.unknownKey(node, t, path)
-	case *ast.SequenceNode:
-		if t.Kind() != reflect.Slice {
-			return nil
-		}
-		for i, value := range node.Values {
-			if err := c.unknownKeys(value, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (c *config) unknownKey(v *ast.MappingValueNode, t reflect.Type, path string) error {
-	key := v.Key.GetToken().Value
-	at := strings.TrimPrefix(path+"."+key, ".")
-	switch t.Kind() {
-	case reflect.Map:
-		return c.unknownKeys(v.Value, t.Elem(), at)
-	case reflect.Struct:
-		var accepted []string
-		for f := range t.Fields() {
-			tag := f.Tag.Get("yaml")
-			if tag == "" {
-				continue
-			}
-			if tag == key {
-				return c.unknownKeys(v.Value, f.Type, at)
-			}
-			accepted = append(accepted, tag)
-		}
-		slices.Sort(accepted)
-		return daruma.Fail("config", daruma.KindInvalid, "%s:%d: key %q is unknown; accepted: %s",
-			c.file, v.Key.GetToken().Position.Line, at, strings.Join(accepted, ", "))
-	}
 	return nil
 }
 

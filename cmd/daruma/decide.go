@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
@@ -38,28 +37,15 @@ type answerCommand struct {
 	ID     string `arg:"" name:"run" help:"The parked run."`
 	Choice string `arg:"" help:"retry, happened, absent, skip, say or abort; daruma show RUN tells which are accepted."`
 	Text   string `arg:"" optional:"" help:"What to tell the model (say), the result (happened), or why."`
+
+	Question string `placeholder:"ID" help:"Id of the question that is answered, as daruma show tells it; a later one is left alone. Default: the one that is open now."`
 }
 
 // Run performs daruma answer.
 func (cmd *answerCommand) Run(ctx context.Context, p *program) error {
 	return p.post(ctx, "answered", func(j sqlite.Access) error {
-		run, err := agent.Read(ctx, j, daruma.RunID(cmd.ID))
-		if err != nil {
-			return err
-		}
-		park := run.Parked()
-		if park == nil {
-			return daruma.Fail("answer", daruma.KindConflict, "run %s asks nothing: it is %s", cmd.ID, run.State())
-		}
-		if len(park.Options) == 0 {
-			return daruma.Fail("answer", daruma.KindInvalid, "run %s waits for an approval; accepted: %s", cmd.ID, strings.Join(nextSteps(agent.ResultOf(run)), "; "))
-		}
-		for _, option := range park.Options {
-			if option == cmd.Choice {
-				return agent.Answer(ctx, j, run.ID(), "", p.actor(), daruma.Answer{Choice: cmd.Choice, Text: cmd.Text})
-			}
-		}
-		return daruma.Fail("answer", daruma.KindInvalid, "%q is no answer to %q; accepted: %s", cmd.Choice, park.Text, strings.Join(park.Options, ", "))
+		answer := daruma.Answer{Question: cmd.Question, Choice: cmd.Choice, Text: cmd.Text}
+		return agent.Answer(ctx, j, daruma.RunID(cmd.ID), "", p.actor(), answer)
 	})
 }
 

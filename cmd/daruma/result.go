@@ -74,7 +74,7 @@ func nextSteps(r agent.Result) []string {
 		lines = append(lines, fmt.Sprintf("daruma resume %s --money USD", r.Run))
 	}
 	if len(r.Parked.Options) > 0 {
-		lines = append(lines, fmt.Sprintf("daruma answer %s %s", r.Run, strings.Join(r.Parked.Options, "|")))
+		lines = append(lines, fmt.Sprintf("daruma answer %s %s --question %s", r.Run, strings.Join(r.Parked.Options, "|"), r.Parked.ID))
 	}
 	return lines
 }

@@ -76,6 +76,9 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 		return markHuman, fmt.Sprintf("needs approval: %s(%s), %s [%s]", p.Tool, short(p.Args), p.Why, p.ID)
 	case daruma.KindReceived:
 		return markHuman, receivedText(read[daruma.Post](e))
+	case daruma.KindPostRefused:
+		p := read[daruma.PostRefused](e)
+		return markHuman, fmt.Sprintf("refused, nothing has changed: %s of %s: %s", p.Topic, p.By, short(p.Why))
 	case daruma.KindParked:
 		return markHuman, "parked: " + read[daruma.Parked](e).Text
 	case daruma.KindFinished:
