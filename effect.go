@@ -87,6 +87,7 @@ type ToolSpec struct {
 	Verify       bool     `json:"verify,omitzero"`        // it can be asked whether a call happened
 	Approve      bool     `json:"approve,omitzero"`       // every call needs an approval, whatever its risk
 	Timeout      Duration `json:"timeout,omitzero"`       // of one attempt; zero means 30 s
+	Pin          string   `json:"pin,omitempty"`          // digest of what models were told of a tool that somebody else defines; another one is another tool
 }
 
 // Danger returns the risk of a call: the declared one, else low for reads,

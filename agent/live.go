@@ -40,6 +40,7 @@ type task struct {
 	agent     *profile
 	cmd       daruma.Command
 	limits    daruma.Limits
+	pin       string           // of the tool, as the run has frozen it
 	messages  []daruma.Message // of a model call
 	tools     []model.Tool     // of a model call
 	started   bool
@@ -303,7 +304,11 @@ func (m *machine) offer(r *live, c *daruma.Command) {
 		messages := r.run.Messages()
 		t.messages, t.tools = messages[:len(messages):len(messages)], r.tools()
 	default:
-		t.limits = r.run.Started().Limits
+		started := r.run.Started()
+		t.limits = started.Limits
+		if i := slices.IndexFunc(started.Tools, func(s daruma.ToolSpec) bool { return s.Name == c.Tool }); i >= 0 {
+			t.pin = started.Tools[i].Pin
+		}
 	}
 	r.tasks = append(r.tasks, t)
 	m.ready = append(m.ready, t)

@@ -118,7 +118,11 @@ func (s *Shell) verify(ctx context.Context, t *task) *done {
 	return toolReplied(ctx, t, outcome, result, err, began)
 }
 
-func (t *task) call() tool.Call { return tool.NewCall(t.live.id, t.limits, t.cmd) }
+func (t *task) call() tool.Call {
+	call := tool.NewCall(t.live.id, t.limits, t.cmd)
+	call.Pin = t.pin
+	return call
+}
 
 func toolReplied(ctx context.Context, t *task, outcome daruma.Outcome, result tool.Result, err error, began time.Time) *done {
 	if cutShort(ctx, err) {

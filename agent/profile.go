@@ -39,7 +39,8 @@ type profile struct {
 	set    *tool.Set
 	specs  []daruma.ToolSpec
 	models []string
-	offer  []model.Tool // all tools, as models are told
+	offer  []model.Tool      // all tools, as models are told
+	pins   map[string]string // of tools that have one, by name
 }
 
 // profiles checks agents and makes them ready.
@@ -97,7 +98,12 @@ func newProfile(a Agent, models *route.Table) (*profile, error) {
 	if err != nil {
 		return nil, bad("tools: %w", err)
 	}
-	p.set, p.specs = set, set.Specs()
+	p.set, p.specs, p.pins = set, set.Specs(), map[string]string{}
+	for _, spec := range p.specs {
+		if spec.Pin != "" {
+			p.pins[spec.Name] = spec.Pin
+		}
+	}
 	for _, d := range set.Offer(nil) {
 		p.offer = append(p.offer, model.Tool{Name: d.Name, Description: d.Description, Schema: d.Schema})
 	}
@@ -106,10 +112,12 @@ func newProfile(a Agent, models *route.Table) (*profile, error) {
 
 // offerTo returns what a model is told of the tools that a run has frozen. A
 // tool that this process does not have is left out, and so is one that came
-// after the run began.
+// after the run began, or is defined otherwise by now.
 func (p *profile) offerTo(frozen []daruma.ToolSpec) []model.Tool {
 	has := func(t model.Tool) bool {
-		return slices.ContainsFunc(frozen, func(s daruma.ToolSpec) bool { return s.Name == t.Name })
+		return slices.ContainsFunc(frozen, func(s daruma.ToolSpec) bool {
+			return s.Name == t.Name && (s.Pin == "" || s.Pin == p.pins[t.Name])
+		})
 	}
 	if !slices.ContainsFunc(p.offer, func(t model.Tool) bool { return !has(t) }) {
 		return p.offer

@@ -19,6 +19,7 @@ import (
 //   - KindNotFound with [*UnknownError]: no such tool,
 //   - KindInvalid with [*ArgumentsError], or for a payment without a key, or a
 //     key above 255 bytes or with control characters, or from the tool,
+//   - KindDenied with [*ChangedError]: the run began with another definition,
 //   - KindNeedsApproval with [*NeedsApproval],
 //   - KindUnavailable: the breaker is open, no place is free, the set is
 //     closed, or the tool says so,
@@ -34,6 +35,9 @@ func (s *Set) Dispatch(ctx context.Context, call Call) (Result, error) {
 	m := s.byName[call.Tool]
 	if m == nil {
 		return Result{}, fail(daruma.KindNotFound, &UnknownError{call.Tool, s.Nearest(call.Tool)})
+	}
+	if call.Pin != "" && call.Pin != m.Spec.Pin {
+		return Result{}, fail(daruma.KindDenied, &ChangedError{call.Tool})
 	}
 	call.Args = orEmpty(call.Args)
 	if problems := m.check(call.Args); len(problems) > 0 {

@@ -15,11 +15,11 @@
 //
 // # What a call passes
 //
-// In this order: the tool exists; the arguments are strict JSON and fit the
-// schema; the idempotency key is there and clean; an approval is there where
-// the risk asks for one; the breaker of the tool is closed; a place is free;
-// the deadline. The first that says no refuses the call, and a refused call
-// has done nothing.
+// In this order: the tool exists, and is still what the run began with; the
+// arguments are strict JSON and fit the schema; the idempotency key is there
+// and clean; an approval is there where the risk asks for one; the breaker of
+// the tool is closed; a place is free; the deadline. The first that says no
+// refuses the call, and a refused call has done nothing.
 //
 // # What an error means
 //

@@ -50,6 +50,18 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("there is no tool %q", e.Name)
 }
 
+// ChangedError says that a tool is not any more what the run began with: its
+// description or its schema is another one. It comes with
+// [daruma.KindDenied]; nothing has been done.
+type ChangedError struct {
+	Tool string
+}
+
+// Error says what to do about it.
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("the definition of %s has changed since this run began, and it is not called; a new run takes the new one over", e.Tool)
+}
+
 // NeedsApproval says that a human must say yes first. It comes with
 // [daruma.KindNeedsApproval]; nothing has been done.
 type NeedsApproval struct {

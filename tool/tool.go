@@ -36,6 +36,9 @@ type Call struct {
 	Key      string          // idempotency key, the same for every attempt; may be empty except for payments
 	Attempt  int             // from 1
 	Approved bool            // an approval for exactly these arguments was given
+	// Pin is that of the declaration the run has frozen. A call is refused where
+	// the tool has another one by now. Empty means any.
+	Pin string
 	// Threshold is the risk from which this run needs approvals. Zero means
 	// that of the set.
 	Threshold daruma.Risk
