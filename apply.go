@@ -86,6 +86,8 @@ func (r *Run) fold(e Event) error {
 		return folded(e, r.applyTimer)
 	case KindReceived:
 		return folded(e, r.applyReceived)
+	case KindPostRefused:
+		return folded(e, r.applyPostRefused)
 	case KindParked:
 		return folded(e, func(p Parked) error {
 			r.s.Park, r.s.Asked = &p, nil
@@ -348,7 +350,7 @@ func (c *callStep) message() Message {
 
 func (r *Run) applyFinished(p Finished) error {
 	r.calm(p.State == Completed || p.State == Degraded)
-	r.s.End, r.s.Ending, r.s.Park, r.s.Asked, r.s.Approve, r.s.Open = &p, nil, nil, nil, nil, nil
+	r.s.End, r.s.Ending, r.s.Park, r.s.Asked, r.s.Approve, r.s.Open, r.s.Refused = &p, nil, nil, nil, nil, nil, nil
 	return nil
 }
 

@@ -3,47 +3,60 @@ package daruma
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
 )
 
-// applyReceived folds a post in. A post that means nothing here (an unknown
-// topic, a payload that cannot be read, a decision whose hash is not the
-// approval's) is kept in the history and changes nothing: posts come from
-// outside, and must not be able to break a run.
+// applyReceived folds a post in. A post that means nothing here (an answer to
+// another question, a payload that cannot be read, a decision whose hash is not
+// the approval's) is kept in the history, refused visibly and changes nothing:
+// posts come from outside, and must not be able to break a run. Posts on
+// unknown topics are notes; they change nothing and are not refused.
 func (r *Run) applyReceived(p Post) error {
 	if r.s.End != nil {
 		return nil
 	}
+	why := ""
 	switch p.Topic {
 	case TopicApproval:
-		var d Decision
-		if json.Unmarshal(p.Payload, &d) == nil {
-			r.decided(p, d)
-		}
+		why = understood(p, func(d Decision) string { return r.decided(p, d) })
 	case TopicAnswer:
-		var a Answer
-		if json.Unmarshal(p.Payload, &a) == nil {
-			r.answered(p, a)
-		}
+		why = understood(p, func(a Answer) string { return r.answered(p, a) })
 	case TopicCancel:
 		if r.s.Cancel == nil {
 			r.s.Cancel, r.s.Park, r.s.Asked = &p, nil, nil
 		}
 	case TopicPolicy:
-		var policy Policy
-		if json.Unmarshal(p.Payload, &policy) == nil {
-			r.changed(policy)
-		}
+		why = understood(p, r.changed)
 	}
+	if why != "" {
+		r.s.Refused = append(slices.Clone(r.s.Refused), PostRefused{Topic: p.Topic, Key: p.Key, By: p.By, Why: excerpt(why, MaxSignalText)})
+	}
+	return nil
+}
+
+// understood hands the payload of a post to what acts on it and returns why
+// nothing came of it, "" where something did.
+func understood[T any](p Post, act func(T) string) string {
+	var payload T
+	if err := json.Unmarshal(p.Payload, &payload); err != nil {
+		return "it cannot be read: " + err.Error()
+	}
+	return act(payload)
+}
+
+func (r *Run) applyPostRefused(p PostRefused) error {
+	r.s.Refused = slices.DeleteFunc(slices.Clone(r.s.Refused), func(q PostRefused) bool { return q == p })
 	return nil
 }
 
 // decided settles the approval that key and hash name, once. A yes given after
 // the approval had expired is a no.
-func (r *Run) decided(p Post, d Decision) {
+func (r *Run) decided(p Post, d Decision) (refused string) {
 	s := &r.s
 	i := slices.IndexFunc(s.Approve, func(a Approval) bool { return a.ID == p.Key && a.Hash == d.Hash })
 	if i < 0 {
-		return
+		return "approval " + excerpt(p.Key, 100) + " is not open with these arguments: it has been decided, is void, or asks about another call"
 	}
 	given := p.Time
 	if given.IsZero() || given.After(s.Now) {
@@ -51,9 +64,10 @@ func (r *Run) decided(p Post, d Decision) {
 	}
 	if a := s.Approve[i]; d.Approve && !a.Expires.After(given) {
 		r.settle(a, false, "approved only after "+timeText(a.Expires)+", when it had expired")
-		return
+		return ""
 	}
 	r.settle(s.Approve[i], d.Approve, "rejected by "+string(p.By)+because(d.Reason))
+	return ""
 }
 
 // expire says no to every approval whose time is over.
@@ -84,25 +98,50 @@ func (r *Run) settle(a Approval, yes bool, why string) {
 	c.Result = &ToolReplied{Command: r.command(c.N), Call: a.Call, Tool: c.Tool, Outcome: Failed, Kind: KindDenied, Text: why}
 }
 
-// answered settles the question the run is parked with.
-func (r *Run) answered(p Post, a Answer) {
+// answered settles the question the run is parked with, if the answer was
+// given for that question.
+func (r *Run) answered(p Post, a Answer) (refused string) {
 	s := &r.s
-	if s.Park == nil || s.Park.Reason == ParkApproval || !slices.Contains(s.Park.Options, a.Choice) {
-		return
+	if refused = r.unanswerable(a); refused != "" {
+		return refused
 	}
 	park := *s.Park
 	s.Park = nil
+	r.act(park, a, p.By)
+	return ""
+}
+
+// unanswerable says why an answer settles nothing, "" where it does. Questions
+// without an id are of runs parked by a version that gave none.
+func (r *Run) unanswerable(a Answer) string {
+	park := r.s.Park
+	switch {
+	case park == nil || park.Reason == ParkApproval:
+		return "no question is open"
+	case park.ID != "" && a.Question == "":
+		return "it does not say which question it answers; open is " + park.ID
+	case park.ID != "" && a.Question != park.ID:
+		return "it answers question " + excerpt(a.Question, 100) + "; open is " + park.ID
+	case !slices.Contains(park.Options, a.Choice):
+		return excerpt(strconv.Quote(a.Choice), 100) + " is no answer to question " + park.ID + "; accepted: " + strings.Join(park.Options, ", ")
+	}
+	return ""
+}
+
+// act does what the answer to a question says.
+func (r *Run) act(park Parked, a Answer, by Actor) {
+	s := &r.s
 	for i := range s.Falls {
 		if f := &s.Falls[i]; !f.Over && f.Subject == park.Subject && f.Type == park.Signal {
 			f.Over, f.Caught = true, a.Choice != AnswerAbort
 		}
 	}
 	if a.Choice == AnswerAbort {
-		s.Ending = &Finished{State: Dead, Signal: park.Signal, Text: "stopped by " + string(p.By) + because(a.Text)}
+		s.Ending = &Finished{State: Dead, Signal: park.Signal, Text: "stopped by " + string(by) + because(a.Text)}
 		return
 	}
 	if i, ok := callOf(park.Subject); ok && i < len(s.Calls) {
-		r.answeredCall(i, a, p.By)
+		r.answeredCall(i, a, by)
 		return
 	}
 	switch {
@@ -154,10 +193,14 @@ func (r *Run) answeredCall(i int, a Answer, by Actor) {
 }
 
 // changed applies a policy: a raised limit unparks what it parked.
-func (r *Run) changed(p Policy) {
+func (r *Run) changed(p Policy) (refused string) {
 	s := &r.s
-	if p.Limits.Check() != nil || p.Ladder != nil && p.Ladder.Check() != nil {
-		return
+	err := p.Limits.Check()
+	if err == nil && p.Ladder != nil {
+		err = p.Ladder.Check()
+	}
+	if err != nil {
+		return err.Error()
 	}
 	s.Start.Limits = p.Limits.Over(s.Start.Limits)
 	if p.Ladder != nil {
@@ -168,6 +211,7 @@ func (r *Run) changed(p Policy) {
 		s.Park = nil
 	}
 	s.Soft = nil
+	return ""
 }
 
 // question is what a human is asked when the ladder escalates.
@@ -224,7 +268,7 @@ func (r *Run) restore(e Event) error {
 func (s *state) sound() bool {
 	return s.Turn > 1 && s.N > 0 && s.Model.N > 0 && s.Model.Target >= 0 && s.Model.Target < len(s.Start.Models) &&
 		s.Model.Failure == nil && s.Reply == nil && len(s.Calls) == 0 && len(s.Open) == 0 && len(s.Approve) == 0 &&
-		s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil
+		len(s.Refused) == 0 && s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil
 }
 
 // checkpoint returns the run's state as the payload of a run.checkpoint.

@@ -24,6 +24,7 @@ const (
 	KindApproval    EventKind = "approval.requested" // Approval
 	KindTimer       EventKind = "timer.fired"        // TimerFired
 	KindReceived    EventKind = "message.received"   // Post: folded in by the owner
+	KindPostRefused EventKind = "message.refused"    // PostRefused: a post that was folded in and changed nothing
 	KindParked      EventKind = "run.parked"         // Parked
 	KindTurnEnded   EventKind = "turn.ended"         // TurnEnded
 	KindCheckpoint  EventKind = "run.checkpoint"     // Checkpoint
@@ -182,12 +183,23 @@ const (
 
 // Parked stops a run durably until somebody posts what it waits for.
 type Parked struct {
+	ID      string     `json:"id,omitempty"`      // of the question, for an Answer: "RUN-SUFFIX.qSEQ" with the Seq of this event
 	Reason  string     `json:"reason"`            // one of the Park constants
 	Text    string     `json:"text"`              // one sentence for people: what happened and what is asked
 	Subject string     `json:"subject,omitempty"` // of the signal behind a question
 	Signal  SignalType `json:"signal,omitempty"`
 	Options []string   `json:"options,omitempty"` // accepted answers: see the Answer constants
 	Limit   string     `json:"limit,omitempty"`   // what was met, such as "10 of 10 steps"
+}
+
+// PostRefused says that a post to the run changed nothing, and why: an answer
+// to another question, a decision about other arguments, something that cannot
+// be read.
+type PostRefused struct {
+	Topic string `json:"topic"`
+	Key   string `json:"key"`
+	By    Actor  `json:"by"`
+	Why   string `json:"why"` // one sentence for people
 }
 
 // TurnEnded ends a turn: one model reply and all that it led to.

@@ -1,6 +1,7 @@
 package daruma
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -37,6 +38,8 @@ func (r *Run) decide() []Event {
 	switch {
 	case s.Turn == 0 || s.End != nil:
 		return nil
+	case len(s.Refused) > 0:
+		return r.refuse()
 	case s.Cancel != nil:
 		if r.inFlight() {
 			return nil
@@ -85,7 +88,26 @@ func (r *Run) askIf(so bool) []Event {
 	if !so || r.s.Asked == nil {
 		return nil
 	}
-	return []Event{NewEvent(KindParked, ActorCore, *r.s.Asked)}
+	return []Event{r.park(*r.s.Asked, 0)}
+}
+
+// park is the event that parks the run, after others that are decided with it.
+// What is asked gets its id there: the number of the event, which no other
+// question of the run can have.
+func (r *Run) park(p Parked, before int) Event {
+	if len(p.Options) > 0 {
+		p.ID = fmt.Sprintf("%s.q%d", r.suffix(), r.s.Head+int64(before)+1)
+	}
+	return NewEvent(KindParked, ActorCore, p)
+}
+
+// refuse tells of the posts that changed nothing.
+func (r *Run) refuse() []Event {
+	events := make([]Event, len(r.s.Refused))
+	for i, p := range r.s.Refused {
+		events[i] = NewEvent(KindPostRefused, ActorCore, p)
+	}
+	return events
 }
 
 // decideAnswer ends a run whose model asked for nothing more.
@@ -153,9 +175,9 @@ func (r *Run) decideCalls() []Event {
 	case len(events) > 0 || moving:
 		return events
 	case asked != nil:
-		return []Event{NewEvent(KindParked, ActorCore, *asked)}
+		return []Event{r.park(*asked, 0)}
 	case gated:
-		return []Event{NewEvent(KindParked, ActorCore, Parked{Reason: ParkApproval, Text: r.approvalText()})}
+		return []Event{r.park(Parked{Reason: ParkApproval, Text: r.approvalText()}, 0)}
 	}
 	return r.hardEdge()
 }

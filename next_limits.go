@@ -55,8 +55,8 @@ func (r *Run) hardEdge() []Event {
 		return []Event{
 			NewEvent(KindSignal, ActorCore, sig),
 			NewEvent(KindMove, ActorCore, move),
-			NewEvent(KindParked, ActorCore, Parked{Reason: e.reason, Text: sig.Message, Subject: SubjectRun,
-				Signal: sig.Type, Limit: r.edgeText(e.reason), Options: []string{AnswerSkip, AnswerAbort}}),
+			r.park(Parked{Reason: e.reason, Text: sig.Message, Subject: SubjectRun,
+				Signal: sig.Type, Limit: r.edgeText(e.reason), Options: []string{AnswerSkip, AnswerAbort}}, 2),
 		}
 	}
 	return nil
@@ -90,8 +90,8 @@ func (r *Run) parkClaims() []Event {
 	return []Event{
 		NewEvent(KindSignal, ActorCore, sig),
 		NewEvent(KindMove, ActorCore, Move{Remedy: Park, Signal: sig.Type, Subject: SubjectRun, Try: 1, Why: text}),
-		NewEvent(KindParked, ActorCore, Parked{Reason: ParkClaims, Text: text, Subject: SubjectRun, Signal: sig.Type,
-			Options: []string{AnswerRetry, AnswerAbort}}),
+		r.park(Parked{Reason: ParkClaims, Text: text, Subject: SubjectRun, Signal: sig.Type,
+			Options: []string{AnswerRetry, AnswerAbort}}, 2),
 	}
 }
 

@@ -228,11 +228,7 @@ func (r *Run) approval(i int, spec ToolSpec) Approval {
 	c := &r.s.Calls[i]
 	a := Approval{Run: r.id, Call: i, Tool: c.Tool, Args: c.canonical(), Risk: spec.Danger(),
 		Expires: r.after(r.s.Start.Limits.ApprovalTime)}
-	suffix := string(r.id)
-	if len(suffix) > 6 {
-		suffix = suffix[len(suffix)-6:]
-	}
-	a.ID = fmt.Sprintf("%s.%d.%d", suffix, r.s.Turn, c.N)
+	a.ID = fmt.Sprintf("%s.%d.%d", r.suffix(), r.s.Turn, c.N)
 	a.Why = fmt.Sprintf("risk %s, effect %s", a.Risk, spec.Effect)
 	var b []byte
 	for _, part := range []string{strconv.Itoa(CanonicalVersion), string(r.tenant), string(r.id), r.step(c.N), a.Tool, a.Args} {
@@ -241,6 +237,9 @@ func (r *Run) approval(i int, spec ToolSpec) Approval {
 	a.Hash = DigestOf(b)
 	return a
 }
+
+// suffix is the end of the run's id, with which ids for people begin.
+func (r *Run) suffix() string { return string(r.id[max(0, len(r.id)-6):]) }
 
 func (r *Run) approvalText() string {
 	var parts []string

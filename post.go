@@ -60,10 +60,13 @@ const (
 	AnswerAbort    = "abort"    // stop the run
 )
 
-// Answer settles a parked question.
+// Answer settles a parked question. It is bound to the question it was given
+// for: an answer that comes late, or a second one, is refused and does not
+// settle whatever the run asks by then.
 type Answer struct {
-	Choice string `json:"choice"`         // one of the Answer constants
-	Text   string `json:"text,omitempty"` // see the constants
+	Question string `json:"question"`       // the [Parked].ID of what was asked
+	Choice   string `json:"choice"`         // one of the Answer constants
+	Text     string `json:"text,omitempty"` // see the constants
 }
 
 // Reason says in words why somebody acted.

@@ -80,6 +80,7 @@ type world struct {
 	open      []daruma.Approval
 	thought   map[daruma.SignalType]int
 	decisions int
+	question  string // the last one answered
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -331,8 +332,16 @@ func (w *world) post() {
 		w.decide(&p)
 	default:
 		a := daruma.Answer{Choice: []string{daruma.AnswerRetry, daruma.AnswerHappened, daruma.AnswerAbsent, daruma.AnswerSkip, daruma.AnswerSay, daruma.AnswerAbort, "dance"}[w.one(7)]}
-		if park := w.run.Parked(); park != nil && slices.Contains(park.Options, a.Choice) {
-			w.settled(*park, a.Choice)
+		if park := w.run.Parked(); park != nil {
+			if w.question != "" && w.one(4) == 0 {
+				a.Question = w.question // an old one, or this one
+			} else if w.one(8) > 0 {
+				a.Question = park.ID
+			}
+			if a.Question == park.ID && slices.Contains(park.Options, a.Choice) {
+				w.settled(*park, a.Choice)
+			}
+			w.question = park.ID
 		}
 		p.Topic, p.Payload = daruma.TopicAnswer, payload(a)
 	}

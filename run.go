@@ -18,7 +18,7 @@ type Run struct {
 
 // FoldVersion is the version of the fold. A checkpoint of another version is
 // not believed; the run is folded from its first event instead.
-const FoldVersion = 1
+const FoldVersion = 2
 
 // state is everything a run remembers; it is the content of a checkpoint.
 type state struct {
@@ -54,6 +54,7 @@ type state struct {
 	Soft     map[string]bool       `json:"soft,omitempty"`  // limits whose soft edge was announced
 	Notes    []string              `json:"notes,omitempty"` // what Daruma tells the model at the end of the turn
 	Cancel   *Post                 `json:"cancel,omitempty"`
+	Refused  []PostRefused         `json:"refused,omitempty"` // posts that changed nothing, to be told in events
 	Ending   *Finished             `json:"ending,omitempty"` // how it will end once nothing is in flight
 	End      *Finished             `json:"end,omitempty"`
 	Tail     int64                 `json:"tail,omitzero"` // payload bytes since the last checkpoint

@@ -40,9 +40,13 @@ func (s *script) tell(e daruma.Event) string {
 		v := decode[daruma.Parked](s.t, e)
 		line := fmt.Sprintf("parked %s: %s", v.Reason, v.Text)
 		if len(v.Options) > 0 {
-			line += " [" + strings.Join(v.Options, " ") + "]"
+			s.questions = append(s.questions, v.ID)
+			line += fmt.Sprintf(" %s [%s]", v.ID, strings.Join(v.Options, " "))
 		}
 		return line
+	case daruma.KindPostRefused:
+		v := decode[daruma.PostRefused](s.t, e)
+		return fmt.Sprintf("refused %s of %s: %s", v.Topic, v.By, v.Why)
 	case daruma.KindTurnEnded:
 		return "turn ended"
 	case daruma.KindFinished:

@@ -63,12 +63,13 @@ func TestRun(t *testing.T) {
 type script struct {
 	*shell
 
-	t        testing.TB
-	out      strings.Builder
-	commands []daruma.Command
-	asked    []daruma.Approval // every approval ever opened, oldest first
-	posts    int
-	keys     map[string]string // idempotency keys by their short names
+	t         testing.TB
+	out       strings.Builder
+	commands  []daruma.Command
+	asked     []daruma.Approval // every approval ever opened, oldest first
+	posts     int
+	questions []string          // ids of everything ever asked, oldest first
+	keys      map[string]string // idempotency keys by their short names
 }
 
 func (s *script) do(line string) {
@@ -125,7 +126,7 @@ func (s *script) act(verb string, words []string) {
 	case "approve", "reject":
 		s.decide(verb == "approve", words)
 	case "answer":
-		s.post(daruma.TopicAnswer, "", payload(daruma.Answer{Choice: words[0], Text: word(words, 1)}))
+		s.answer(words)
 	case "policy":
 		s.post(daruma.TopicPolicy, "", payload(daruma.Policy{Limits: limits(s.t, words, "")}))
 	case "post":
@@ -356,6 +357,29 @@ func (s *script) decide(yes bool, words []string) {
 		d.Reason, d.Hash = "", daruma.DigestOf([]byte("other arguments"))
 	}
 	s.post(daruma.TopicApproval, a.ID, payload(d))
+}
+
+// answer reads "answer CHOICE TEXT [to=N]": to the question that is open, or to
+// the N-th that was ever asked, from 0; to=none names none.
+func (s *script) answer(words []string) {
+	a := daruma.Answer{Choice: words[0]}
+	if p := s.run.Parked(); p != nil {
+		a.Question = p.ID
+	}
+	for _, w := range words[1:] {
+		to, ok := strings.CutPrefix(w, "to=")
+		switch i, err := strconv.Atoi(to); {
+		case !ok:
+			a.Text = w
+		case to == "none":
+			a.Question = ""
+		default:
+			noError(s.t, err)
+			s.must(i < len(s.questions), "no such question")
+			a.Question = s.questions[i]
+		}
+	}
+	s.post(daruma.TopicAnswer, "", payload(a))
 }
 
 func (s *script) post(topic, key string, body []byte) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,12 @@ type Asker interface {
 	Poster
 	// Approvals is [daruma.Reader.Approvals].
 	Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Approval, error)
+}
+
+// Desk shows runs and takes messages for them.
+type Desk interface {
+	daruma.Reader
+	Poster
 }
 
 // Cancel asks a run to stop. What is in flight ends first; then the run is
@@ -73,16 +80,33 @@ func ids(approvals []daruma.Approval) string {
 	return strings.Join(names, ", ")
 }
 
-// Answer settles the question a run is parked with. Key makes it one answer:
-// the same key again changes nothing; an empty key is the time of the call.
-// Which choices a run accepts is in its [daruma.Parked] options; the core
-// ignores others. Errors are those of [daruma.Journal.Post].
-func Answer(ctx context.Context, j Poster, run daruma.RunID, key string, by daruma.Actor, answer daruma.Answer) error {
-	switch answer.Choice {
-	case daruma.AnswerRetry, daruma.AnswerHappened, daruma.AnswerAbsent, daruma.AnswerSkip, daruma.AnswerSay, daruma.AnswerAbort:
-	default:
-		return daruma.Fail("agent.Answer", daruma.KindInvalid, "choice %q is not one; accepted: retry, happened, absent, skip, say, abort", answer.Choice)
+// Answer settles the question a run is parked with. An answer without a
+// Question is bound to the one that is open now; with one, it counts for that
+// question alone, however late it comes. Key makes it one answer: the same key
+// again changes nothing; an empty key is the time of the call.
+//
+// Errors: KindConflict where the run asks nothing, or something else than
+// Question by now, KindInvalid for a choice that it does not offer, and those
+// of [Read] and [daruma.Journal.Post]. The run looks again when it folds the
+// answer in, and refuses visibly what came too late.
+func Answer(ctx context.Context, j Desk, run daruma.RunID, key string, by daruma.Actor, answer daruma.Answer) error {
+	const op = "agent.Answer"
+	r, err := Read(ctx, j, run)
+	if err != nil {
+		return err
 	}
+	park := r.Parked()
+	switch {
+	case park == nil:
+		return daruma.Fail(op, daruma.KindConflict, "run %s asks nothing: it is %s", run, r.State())
+	case len(park.Options) == 0:
+		return daruma.Fail(op, daruma.KindConflict, "run %s waits for an approval, %s, and asks nothing else; accepted: yes or no to that", run, ids(r.Approvals()))
+	case answer.Question != "" && answer.Question != park.ID:
+		return daruma.Fail(op, daruma.KindConflict, "question %q of run %s is not open any more; open is %s: %s", answer.Question, run, park.ID, park.Text)
+	case !slices.Contains(park.Options, answer.Choice):
+		return daruma.Fail(op, daruma.KindInvalid, "%q is no answer to %q; accepted: %s", answer.Choice, park.Text, strings.Join(park.Options, ", "))
+	}
+	answer.Question = park.ID
 	return post(ctx, j, run, daruma.TopicAnswer, key, by, answer)
 }
 

@@ -67,7 +67,7 @@ func (h *human) look(ctx context.Context, r *sqlite.Remote, c *caller) {
 	if err != nil {
 		return
 	}
-	p := poster{h, r}
+	p := poster{r, h}
 	for _, a := range open {
 		// A run that waits for this cannot end before it has read the note.
 		note := daruma.Post{Run: a.Run, Topic: "note", Key: "note " + a.ID, By: "user:ada"}
@@ -101,7 +101,7 @@ func (h *human) answer(ctx context.Context, r *sqlite.Remote, c *caller, info da
 			asked = e.Seq
 		}
 	}
-	answer := daruma.Answer{Choice: daruma.AnswerRetry}
+	answer := daruma.Answer{Question: run.Parked().ID, Choice: daruma.AnswerRetry}
 	for _, call := range run.Results() {
 		if daruma.CallSubject(call.Index) != run.Parked().Subject || run.Parked().Signal != daruma.UnknownOutcome {
 			continue
@@ -114,13 +114,13 @@ func (h *human) answer(ctx context.Context, r *sqlite.Remote, c *caller, info da
 		if err != nil {
 			return
 		}
-		answer = daruma.Answer{Choice: daruma.AnswerAbsent}
+		answer.Choice = daruma.AnswerAbsent
 		if truth.Count > 0 {
-			answer = daruma.Answer{Choice: daruma.AnswerHappened, Text: resultOf(call.Tool, o.ID)}
+			answer.Choice, answer.Text = daruma.AnswerHappened, resultOf(call.Tool, o.ID)
 		}
 	}
 	for range 2 {
-		_ = agent.Answer(ctx, poster{h, r}, info.ID, fmt.Sprint("question ", asked), "user:ada", answer) // looked for again
+		_ = agent.Answer(ctx, poster{r, h}, info.ID, fmt.Sprint("question ", asked), "user:ada", answer) // looked for again
 	}
 	h.mu.Lock()
 	h.answers[answer.Choice]++
@@ -129,16 +129,12 @@ func (h *human) answer(ctx context.Context, r *sqlite.Remote, c *caller, info da
 
 // poster notes which posts were acknowledged.
 type poster struct {
+	*sqlite.Remote
 	h *human
-	r *sqlite.Remote
-}
-
-func (p poster) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Approval, error) {
-	return p.r.Approvals(ctx, run)
 }
 
 func (p poster) Post(ctx context.Context, post daruma.Post) (bool, error) {
-	fresh, err := p.r.Post(ctx, post)
+	fresh, err := p.Remote.Post(ctx, post)
 	if err == nil {
 		p.h.mu.Lock()
 		p.h.posted[posted{post.Run, post.Topic, post.Key}] = true
