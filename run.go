@@ -54,8 +54,10 @@ type state struct {
 	Soft     map[string]bool       `json:"soft,omitempty"`  // limits whose soft edge was announced
 	Notes    []string              `json:"notes,omitempty"` // what Daruma tells the model at the end of the turn
 	Cancel   *Post                 `json:"cancel,omitempty"`
+	Effects  []EffectRecord        `json:"effects,omitempty"`
+	Contradicted []contradiction   `json:"contradicted,omitempty"` // settled calls of which somebody says the opposite
 	Refused  []PostRefused         `json:"refused,omitempty"` // posts that changed nothing, to be told in events
-	Ending   *Finished             `json:"ending,omitempty"` // how it will end once nothing is in flight
+	Ending   *Finished             `json:"ending,omitempty"`  // how it will end once nothing is in flight
 	End      *Finished             `json:"end,omitempty"`
 	Tail     int64                 `json:"tail,omitzero"` // payload bytes since the last checkpoint
 	Base     int64                 `json:"base,omitzero"` // bytes of that checkpoint
@@ -84,6 +86,7 @@ const (
 	callDoubt                      // the last attempt may have happened; no move made yet
 	callAsked                      // waits for a human
 	callDone                       // has its result, or will never have one
+	callReconciling                // in doubt, waits to be verified again
 )
 
 // callStep is one tool call of a turn.
@@ -104,6 +107,7 @@ type callStep struct {
 	Result   *ToolReplied `json:"result,omitempty"` // of the last attempt
 	Failed   bool         `json:"failed,omitempty"` // done, but without what was asked
 	Text     string       `json:"text,omitempty"`   // what the model is told instead of the result
+	Late     *late        `json:"late,omitempty"`   // said of it while it was in flight
 }
 
 // unmet is a call that failed for good, after which the model was told to think
@@ -290,7 +294,7 @@ func (r *Run) waiting() bool {
 	waits := false
 	for i := range r.s.Calls {
 		switch r.s.Calls[i].Phase {
-		case callWaiting:
+		case callWaiting, callReconciling:
 			waits = true
 		case callDone, callGated, callAsked:
 		case callProposed:
@@ -319,7 +323,7 @@ func (r *Run) WakeAt() time.Time {
 			earlier(r.s.Model.Until)
 		}
 		for i := range r.s.Calls {
-			if r.s.Calls[i].Phase == callWaiting {
+			if p := r.s.Calls[i].Phase; p == callWaiting || p == callReconciling {
 				earlier(r.s.Calls[i].Until)
 			}
 		}
@@ -340,6 +344,8 @@ func (r *Run) Note() string {
 		return excerpt(r.s.End.Answer, 200)
 	case r.s.Park != nil:
 		return excerpt(r.s.Park.Text, 200)
+	case r.processing() != "":
+		return r.processing()
 	case r.State() == Waiting:
 		return "waits until " + timeText(r.WakeAt())
 	}
