@@ -136,7 +136,11 @@ const (
 // claimable reads, on one snapshot, what a claim may take and what it answers
 // besides.
 func (r *reads) claimable(ctx context.Context, c daruma.Claim) (answer daruma.Claims, found []*candidate, err error) {
-	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	db, err := r.pool()
+	if err != nil {
+		return answer, nil, err
+	}
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return answer, nil, err
 	}
@@ -228,14 +232,11 @@ func openPosts(ctx context.Context, tx *sql.Tx, c daruma.Claim, byID map[daruma.
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var p daruma.Post
-		var payload []byte
-		var micros int64
 		var mine bool
-		if err := rows.Scan(&p.Tenant, &p.Run, &p.Topic, &p.Key, &payload, &p.By, &micros, &mine); err != nil {
+		p, err := scanPost(rows, &mine)
+		if err != nil {
 			return nil, err
 		}
-		p.Payload, p.Time = payload, time.UnixMicro(micros).UTC()
 		if f := byID[p.Run]; f != nil {
 			f.posts = append(f.posts, p)
 		} else if mine {

@@ -26,7 +26,7 @@ type stmt struct {
 }
 
 func openConn(ctx context.Context, path string) (*conn, error) {
-	c, err := driver.NewConnector(dsn(path, true))
+	c, err := driver.NewConnector(dsn(path, writing))
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (c *conn) close() error {
 // failed, one that succeeds proves nothing. The last connection to a file
 // syncs its log, so one that only reads, and cannot, goes after this one.
 func (c *conn) leave(path string) error {
-	last, err := openPool(path, false, 1)
+	last, err := openPool(path, reading, 1)
 	if err != nil {
 		return err
 	}

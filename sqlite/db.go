@@ -52,6 +52,10 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before the lock: nothing is left beside a file that is refused.
+	if _, err := examine(ctx, "sqlite.Open", path); err != nil {
+		return nil, err
+	}
 	d := &DB{path: path}
 	// What is open is closed again, last first, where a later step fails.
 	var undo []func()
@@ -74,15 +78,16 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 	}
 	c, err := openConn(ctx, path)
 	if err != nil {
-		return nil, failure("sqlite.Open", err)
+		return nil, fileFailure("sqlite.Open", path, err)
 	}
 	undo = append(undo, func() { _ = c.leave(path) })
 	if _, err := c.exec(`UPDATE run SET node = '', lost = 1 WHERE node <> ''`); err != nil {
-		return nil, failure("sqlite.Open", err)
+		return nil, fileFailure("sqlite.Open", path, err)
 	}
-	if d.reads.db, err = openPool(path, false, runtime.GOMAXPROCS(0)); err != nil {
+	if d.reads.db, err = openPool(path, reading, runtime.GOMAXPROCS(0)); err != nil {
 		return nil, err
 	}
+	d.reads.path = path
 	undo = append(undo, func() { _ = d.reads.close() })
 	d.writer = &writer{
 		queue: newQueue(), wake: make(chan struct{}, 1), fault: opts.Fault,

@@ -42,7 +42,11 @@ func (r *reads) Events(ctx context.Context, id daruma.RunID, after int64) iter.S
 // v.events all the same.
 func (r *reads) page(ctx context.Context, v *verifier) (done bool, err error) {
 	v.events = nil
-	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	db, err := r.pool()
+	if err != nil {
+		return false, err
+	}
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return false, err
 	}

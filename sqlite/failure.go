@@ -54,6 +54,18 @@ func failure(op string, err error) error {
 	return &daruma.Failure{Op: op, Kind: kindOf(err), Err: err}
 }
 
+// fileFailure is failure for errors that concern the file rather than what
+// was asked of it: SQLite does not say which file it means.
+func fileFailure(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if codeOf(err) != 0 {
+		return daruma.Fail(op, kindOf(err), "%s: %w", path, err)
+	}
+	return failure(op, err)
+}
+
 // fatal reports whether nothing may be written after this error any more: the
 // disk failed, or what failed is not known.
 func fatal(err error) bool {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,14 +15,29 @@ import (
 
 // reads implements [daruma.Reader] on connections that cannot write.
 type reads struct {
-	db     *sql.DB
+	path   string
 	closed atomic.Bool
+
+	mu    sync.Mutex
+	db    *sql.DB  // changed by pool alone
+	still *picture // of a Reader; nil: db never changes
 }
 
 // close gives the connections back.
 func (r *reads) close() error {
 	r.closed.Store(true)
-	return r.db.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	if r.still != nil {
+		for _, db := range r.still.old {
+			errs = append(errs, db.Close())
+		}
+	}
+	if r.db != nil {
+		errs = append(errs, r.db.Close())
+	}
+	return errors.Join(errs...)
 }
 
 const runColumns = `r.n, r.id, r.tenant, r.type, r.name, r.state, r.note, r.head, r.epoch, r.node, r.wake_at, r.started, r.updated, r.checkpoint, r.hash, r.lost`
@@ -46,7 +62,11 @@ func (f *candidate) scan(row interface{ Scan(...any) error }) error {
 func (r *reads) Run(ctx context.Context, id daruma.RunID) (daruma.RunInfo, error) {
 	const name = "sqlite.Run"
 	var f candidate
-	err := f.scan(r.db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM run r WHERE r.id = ?`, string(id)))
+	db, err := r.pool()
+	if err != nil {
+		return daruma.RunInfo{}, err
+	}
+	err = f.scan(db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM run r WHERE r.id = ?`, string(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return daruma.RunInfo{}, daruma.Fail(name, daruma.KindNotFound, "no run %s", id)
 	}
@@ -59,6 +79,10 @@ func (r *reads) Run(ctx context.Context, id daruma.RunID) (daruma.RunInfo, error
 // Runs implements [daruma.Reader]. Newest is what was created last.
 func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, error) {
 	const name = "sqlite.Runs"
+	db, err := r.pool()
+	if err != nil {
+		return nil, err
+	}
 	where, args := []string{"true"}, []any{}
 	add := func(term string, arg any) { where, args = append(where, term), append(args, arg) }
 	if q.Tenant != "" {
@@ -69,7 +93,7 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 	}
 	if q.Before != "" {
 		var n int64
-		err := r.db.QueryRowContext(ctx, `SELECT n FROM run WHERE id = ?`, string(q.Before)).Scan(&n)
+		err := db.QueryRowContext(ctx, `SELECT n FROM run WHERE id = ?`, string(q.Before)).Scan(&n)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, daruma.Fail(name, daruma.KindNotFound, "no run %s to list from", q.Before)
 		}
@@ -89,7 +113,7 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 	if limit <= 0 {
 		limit = 100
 	}
-	rows, err := r.db.QueryContext(ctx, `SELECT `+runColumns+` FROM run r WHERE `+strings.Join(where, " AND ")+` ORDER BY r.n DESC LIMIT ?`, append(args, limit)...)
+	rows, err := db.QueryContext(ctx, `SELECT `+runColumns+` FROM run r WHERE `+strings.Join(where, " AND ")+` ORDER BY r.n DESC LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, r.failure(ctx, name, err)
 	}
@@ -108,8 +132,12 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 // Blob implements [daruma.Reader].
 func (r *reads) Blob(ctx context.Context, t daruma.Tenant, d daruma.Digest) ([]byte, error) {
 	const name = "sqlite.Blob"
+	db, err := r.pool()
+	if err != nil {
+		return nil, err
+	}
 	var b []byte
-	err := r.db.QueryRowContext(ctx, `SELECT bytes FROM blob WHERE tenant = ? AND digest = ?`, string(t), d[:]).Scan(&b)
+	err = db.QueryRowContext(ctx, `SELECT bytes FROM blob WHERE tenant = ? AND digest = ?`, string(t), d[:]).Scan(&b)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, daruma.Fail(name, daruma.KindNotFound, "no blob %s", d)
 	}
@@ -129,7 +157,11 @@ func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Appro
 	if run != "" {
 		query, args = `SELECT body FROM approval WHERE closed = 0 AND run = ? ORDER BY n`, []any{string(run)}
 	}
-	rows, err := r.db.QueryContext(ctx, query, args...)
+	db, err := r.pool()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, r.failure(ctx, name, err)
 	}
@@ -149,6 +181,39 @@ func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Appro
 	return all, r.failure(ctx, name, rows.Err())
 }
 
+// Posts implements [Access].
+func (r *reads) Posts(ctx context.Context, run daruma.RunID) ([]daruma.Post, error) {
+	const name = "sqlite.Posts"
+	db, err := r.pool()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, `SELECT tenant, run, topic, key, payload, author, time FROM post
+		WHERE folded = 0 AND (? = '' OR run = ?) ORDER BY n`, string(run), string(run))
+	if err != nil {
+		return nil, r.failure(ctx, name, err)
+	}
+	defer rows.Close()
+	var all []daruma.Post
+	for rows.Next() {
+		p, err := scanPost(rows)
+		if err != nil {
+			return nil, r.failure(ctx, name, err)
+		}
+		all = append(all, p)
+	}
+	return all, r.failure(ctx, name, rows.Err())
+}
+
+// scanPost reads the columns of a post, and of what stands behind them.
+func scanPost(row interface{ Scan(...any) error }, more ...any) (p daruma.Post, err error) {
+	var payload []byte
+	var micros int64
+	err = row.Scan(append([]any{&p.Tenant, &p.Run, &p.Topic, &p.Key, &payload, &p.By, &micros}, more...)...)
+	p.Payload, p.Time = payload, time.UnixMicro(micros).UTC()
+	return p, err
+}
+
 // failure wraps an error of a read, which its context may have interrupted.
 func (r *reads) failure(ctx context.Context, name string, err error) error {
 	switch {
@@ -159,5 +224,5 @@ func (r *reads) failure(ctx context.Context, name string, err error) error {
 	case ctx.Err() != nil:
 		return ended(ctx, name)
 	}
-	return failure(name, err)
+	return fileFailure(name, r.path, err)
 }

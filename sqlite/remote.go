@@ -26,6 +26,10 @@ type Remote struct {
 type Access interface {
 	daruma.Reader
 
+	// Posts returns the posts for a run that its owner has not folded in yet,
+	// oldest first; the empty id asks for those of every run.
+	Posts(ctx context.Context, run daruma.RunID) ([]daruma.Post, error)
+
 	// Post is that of [daruma.Journal].
 	Post(ctx context.Context, p daruma.Post) (fresh bool, err error)
 

@@ -23,11 +23,20 @@ const applicationID = 0x4441524D
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
+// mode is what a connection may do.
+type mode int
+
+const (
+	writing mode = iota
+	reading      // sees what is committed, also what is still in the log; needs the files beside the database
+	still        // reads the database file alone, and leaves nothing beside it
+)
+
 // dsn names a database file for the driver, with the settings every
 // connection of this package has.
-func dsn(path string, write bool) string {
+func dsn(path string, m mode) string {
 	v := url.Values{"_busy_timeout": {"5000"}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
-	if write {
+	if m == writing {
 		v.Set("mode", "rw")
 		v.Set("_txlock", "immediate")
 		v.Set("_journal_mode", "WAL")
@@ -37,6 +46,9 @@ func dsn(path string, write bool) string {
 	} else {
 		v.Set("mode", "ro")
 		v.Set("_query_only", "1")
+	}
+	if m == still {
+		v.Set("immutable", "1")
 	}
 	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: v.Encode()}
 	if !strings.HasPrefix(u.Path, "/") { // a drive letter of Windows
@@ -58,8 +70,8 @@ func create(path string) error {
 }
 
 // openPool opens a database/sql handle of at most n connections.
-func openPool(path string, write bool, n int) (*sql.DB, error) {
-	c, err := driver.NewConnector(dsn(path, write))
+func openPool(path string, m mode, n int) (*sql.DB, error) {
+	c, err := driver.NewConnector(dsn(path, m))
 	if err != nil {
 		return nil, failure("sqlite.Open", err)
 	}
@@ -79,7 +91,7 @@ func identify(ctx context.Context, db *sql.DB, path string) (empty bool, err err
 	case err != nil && codeOf(err) == codeNotDB:
 		return false, daruma.Fail("sqlite.Open", daruma.KindCorrupt, "%s is not a SQLite database, or its first page is damaged: %w", path, err)
 	case err != nil:
-		return false, failure("sqlite.Open", err)
+		return false, fileFailure("sqlite.Open", path, err)
 	case id == applicationID && tables > 0:
 		return false, nil
 	case id == 0 && tables == 0:
@@ -107,7 +119,7 @@ func checkVersion(ctx context.Context, db *sql.DB, path string) (older bool, err
 	var have int64
 	err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied = 1`).Scan(&have)
 	if err != nil {
-		return false, failure("sqlite.Open", err)
+		return false, fileFailure("sqlite.Open", path, err)
 	}
 	if have > want {
 		return false, daruma.Fail("sqlite.Open", daruma.KindInvalid,
@@ -122,7 +134,7 @@ func migrate(ctx context.Context, path string) error {
 	if current, err := inspect(ctx, path); err != nil || current {
 		return err
 	}
-	db, err := openPool(path, true, 1)
+	db, err := openPool(path, writing, 1)
 	if err != nil {
 		return err
 	}
@@ -136,13 +148,13 @@ func migrate(ctx context.Context, path string) error {
 		return failure("sqlite.Open", err)
 	}
 	_, err = p.Up(ctx)
-	return failure("sqlite.Open", err)
+	return fileFailure("sqlite.Open", path, err)
 }
 
 // inspect reports whether the file has the newest schema. It changes nothing,
 // so that a file which is refused stays as it is.
 func inspect(ctx context.Context, path string) (current bool, err error) {
-	db, err := openPool(path, false, 1)
+	db, err := openPool(path, reading, 1)
 	if err != nil {
 		return false, err
 	}

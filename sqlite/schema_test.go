@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,9 @@ func TestRefusedFiles(t *testing.T) {
 		says string
 	}{
 		"text":       {write(strings.Repeat("this is no database ", 500)), daruma.KindCorrupt, "not a SQLite database"},
-		"short text": {write("hello"), daruma.KindCorrupt, "not a SQLite database"},
+		"short text": {write("hello"), daruma.KindCorrupt, "j.db is not a SQLite database"},
+		"cut short":  {write("SQLite format 3\x00"), daruma.KindCorrupt, "j.db is cut short: 16 bytes"},
+		"zeroes":     {write(strings.Repeat("\x00", 5000)), daruma.KindCorrupt, "j.db is not a SQLite database"},
 		"another program's": {func(t *testing.T, path string) {
 			db, err := sql.Open("sqlite", path)
 			if err != nil {
@@ -49,12 +52,13 @@ func TestRefusedFiles(t *testing.T) {
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, daruma.KindUnavailable, "directory"},
+		}, daruma.KindInvalid, "j.db is a folder"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "j.db")
 			test.make(t, path)
 			before, _ := os.ReadFile(path)
+			beside := files(t, path)
 			db, err := sqlite.Open(t.Context(), path, nil)
 			if err == nil {
 				_ = db.Close()
@@ -68,6 +72,9 @@ func TestRefusedFiles(t *testing.T) {
 			if r, err := sqlite.OpenReader(t.Context(), path); err == nil {
 				_ = r.Close()
 				t.Error("a reader opened it")
+			}
+			if now := files(t, path); name != "newer" && !slices.Equal(now, beside) {
+				t.Errorf("left behind: %v, before %v", now, beside)
 			}
 		})
 	}
