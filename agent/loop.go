@@ -35,6 +35,14 @@ type loop struct {
 	timer   *time.Timer
 }
 
+// stopper is a journal that says at once when it has stopped. Of another one
+// the shell hears with its next commit or claim, which without work is after
+// claimEvery.
+type stopper interface {
+	// Down returns a channel that is closed when the journal has stopped.
+	Down() <-chan struct{}
+}
+
 // committers is how many commits may be on their way at once: one reaches the
 // disk while the next is put together.
 const committers = 2
@@ -79,6 +87,10 @@ func (l *loop) end() error {
 
 func (l *loop) run(ctx context.Context) error {
 	stopped, grace := ctx.Done(), (<-chan time.Time)(nil)
+	var down <-chan struct{}
+	if j, ok := l.s.journal.(stopper); ok {
+		down = j.Down()
+	}
 	l.batch = append(l.batch, woken{})
 	for {
 		for _, in := range l.batch {
@@ -114,6 +126,9 @@ func (l *loop) run(ctx context.Context) error {
 		case commits <- l.pending:
 			l.pending = nil
 		case <-l.s.journal.Wake():
+			l.batch = append(l.batch, woken{})
+		case <-down: // a claim is refused with the reason, work or no work
+			down = nil
 			l.batch = append(l.batch, woken{})
 		case <-l.timer.C:
 		case <-stopped:

@@ -15,7 +15,9 @@ import (
 
 // Options configure a [Shell]. Journal, Agents and Models are needed.
 type Options struct {
-	// Journal keeps the runs. The shell does not close it.
+	// Journal keeps the runs. The shell does not close it. Where it has a
+	// method Down() <-chan struct{}, closed when it has stopped, [Shell.Run]
+	// ends at once, with work or without.
 	Journal daruma.Journal
 	// Agents are those this shell works for. Runs of other agents in the
 	// journal are held and not worked on.
