@@ -32,7 +32,7 @@ func Classify(f Facts) *Error {
 	if len(f.Body) > MaxBody {
 		f.Body = f.Body[:MaxBody]
 	}
-	e := &Error{Provider: f.Provider, Status: f.Status, RetryAfter: RetryAfter(f.Header, f.Now)}
+	e := &Error{Provider: f.Provider, Status: f.Status, RetryAfter: RetryAfter(f.Header, f.Now), Request: requestID(f)}
 	page := isPage(f.Header, f.Body)
 	text := ""
 	if page {
@@ -48,6 +48,19 @@ func Classify(f Facts) *Error {
 	e.Text = clip(e.Text, MaxText)
 	e.Kind = decide(e, page, strings.ToLower(text))
 	return e
+}
+
+// requestID finds the provider's id of the request. What does not look like an
+// id is none.
+func requestID(f Facts) string {
+	for _, id := range []string{
+		f.Header.Get("Request-Id"), f.Header.Get("X-Request-Id"), gjson.GetBytes(f.Body, "request_id").String(),
+	} {
+		if id != "" && len(id) <= 100 && !strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return Redact(id, f.Secrets...)
+		}
+	}
+	return ""
 }
 
 // decide goes through the table.

@@ -17,6 +17,7 @@ type Error struct {
 	Type       string        // the provider's own error type, such as "overloaded_error"
 	Text       string        // the provider's message: cut to MaxText, secrets taken out
 	RetryAfter time.Duration // how long it asked to wait; 0 means it did not say
+	Request    string        // the provider's own id of the request, for asking there; empty where it gave none
 	Kind       daruma.Kind
 }
 
@@ -40,6 +41,9 @@ func (e *Error) Error() string {
 	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, ", retry after %s", e.RetryAfter)
+	}
+	if e.Request != "" {
+		b.WriteString(", request " + e.Request)
 	}
 	if e.Text != "" {
 		b.WriteString(": " + e.Text)

@@ -31,7 +31,7 @@ var codeRows = [...]codeRow{
 	{kind: daruma.KindRefused, codes: "content_filter content_policy_violation responsibleaipolicyviolation data_inspection_failed invalid_prompt sensitive_words_detected"},
 
 	{kind: daruma.KindRateLimited, codes: "slow_down throttlingexception rate_limit_reached_error limit_requests limit_burst_rate"},
-	{kind: daruma.KindUnavailable, codes: "overloaded_error overloaded server_is_overloaded engine_overloaded engine_overloaded_error model_overloaded service_unavailable unavailable serviceunavailableexception modelnotreadyexception insufficient_system_resource"},
+	{kind: daruma.KindUnavailable, codes: "conflict_error overloaded_error overloaded server_is_overloaded engine_overloaded engine_overloaded_error model_overloaded service_unavailable unavailable serviceunavailableexception modelnotreadyexception insufficient_system_resource"},
 	{kind: daruma.KindTimeout, codes: "timeout_error deadline_exceeded gateway_timeout request_timeout modeltimeoutexception"},
 
 	{kind: daruma.KindRateLimited, vague: true, codes: "rate_limit_exceeded rate_limit_error too_many_requests resource_exhausted ratelimitreached rate_limited throttling_error tokens requests"},
@@ -92,7 +92,7 @@ var textRows = [...]textRow{
 		"maximum context length", "context length is only", "prompt is too long", "context window", "context size",
 		"exceeds the context", "reduce the length of", "input is too long", "exceeds the maximum number of tokens",
 		"request too large for", "n_ctx", "exceeded model token limit", "`max_new_tokens` must be", "maximum prompt length",
-		"too large for model", "range of input length should be",
+		"too large for model", "range of input length should be", "exceed context limit",
 	}},
 	{kind: daruma.KindRateLimited, of: []daruma.Kind{daruma.KindQuota, daruma.KindInvalid, daruma.KindUnavailable, daruma.KindBroken}, words: []string{
 		"per minute", "per-minute", "per second", "allocated quota", "rate limit", "rate-limit", "too many requests", "retry in ",
@@ -100,6 +100,7 @@ var textRows = [...]textRow{
 	{kind: daruma.KindQuota, unasked: true, of: []daruma.Kind{daruma.KindInvalid, daruma.KindRateLimited, daruma.KindUnauthorized, daruma.KindUnavailable, daruma.KindBroken}, words: []string{
 		"credit balance is too low", "insufficient balance", "insufficient credits", "requires more credits",
 		"monthly included credits", "spending limit", "used all available credits", "check your plan and billing",
+		"reached your specified api usage limits", "extra usage is required",
 	}},
 	{kind: daruma.KindUnauthorized, of: []daruma.Kind{daruma.KindInvalid, daruma.KindBroken}, words: []string{
 		"api key not valid", "invalid api key", "incorrect api key", "no auth credentials", "location is not supported",
