@@ -31,9 +31,7 @@ func FuzzLadderNext(f *testing.F) {
 			Can: daruma.RemedySet(can), Seed: seed}
 		bound := 1
 		for _, list := range append([][]daruma.Rung{l.Default, daruma.DefaultLadder().Default}, l.Rungs[h.Signal.Type], daruma.DefaultLadder().Rungs[h.Signal.Type]) {
-			for _, r := range list {
-				bound += max(r.Max, 1)
-			}
+			bound = max(bound, longestClimb(list))
 		}
 		if bound < 0 || bound > 10_000 {
 			return

@@ -17,7 +17,8 @@ type Ladder struct {
 // Rung is one kind of recovery, taken up to Max times before the next one.
 type Rung struct {
 	Remedy Remedy `json:"remedy"`
-	// Max is how often this rung is taken for one fall. Zero means 1.
+	// Max is how often this rung is taken for one fall, and a retry for each
+	// model or tool that is tried. Zero means 1.
 	Max int `json:"max,omitzero"`
 	// First is the wait before the first retry; later waits grow by Factor.
 	// Zero means 100 ms for Retry, no wait for every other remedy.
@@ -47,7 +48,7 @@ type History struct {
 type Move struct {
 	Remedy  Remedy     `json:"remedy"`
 	Rung    int        `json:"rung"` // index of the rung taken; -1: below the last one
-	Try     int        `json:"try"`  // how often this rung has been taken for this fall, this time included
+	Try     int        `json:"try"`  // how often this rung has been taken for this fall, a retry for this target, this time included
 	Signal  SignalType `json:"signal"`
 	Subject string     `json:"subject"`
 	Wait    Duration   `json:"wait,omitzero"`
@@ -109,7 +110,8 @@ func checkRungs(name string, rungs []Rung) error {
 }
 
 // Next returns the move for a fall: the first rung, from the bottom, that is
-// possible now, fits the cause and has not been taken Max times. The last rung
+// possible now, fits the cause and has not been taken Max times, retries since
+// the last switch of model or tool. The last rung
 // is taken whenever no other is; if even that is impossible, the move is Abort.
 //
 // Next is pure: the same history gives the same move, jitter included. For
@@ -127,12 +129,7 @@ func (l Ladder) Next(h History) Move {
 	}
 	move := Move{Signal: h.Signal.Type, Subject: h.Signal.Subject}
 	for i, r := range rungs {
-		taken := 0
-		for _, m := range h.Tried {
-			if m.Rung == i && m.Remedy == r.Remedy {
-				taken++
-			}
-		}
+		taken := r.taken(i, h.Tried)
 		last := i == len(rungs)-1
 		if !last && (taken >= max(r.Max, 1) || !r.fits(h.Signal)) {
 			continue
@@ -149,6 +146,21 @@ func (l Ladder) Next(h History) Move {
 	move.Rung = -1
 	move.Try = 1
 	return move
+}
+
+// taken counts how often a rung was taken for a fall. Retries count for the
+// target they were made of: another model or tool gets its own.
+func (r Rung) taken(i int, tried []Move) int {
+	n := 0
+	for _, m := range tried {
+		switch {
+		case m.Rung == i && m.Remedy == r.Remedy:
+			n++
+		case r.Remedy == Retry && (m.Remedy == SwitchModel || m.Remedy == SwitchTool):
+			n = 0
+		}
+	}
+	return n
 }
 
 // fits reports whether the rung is meant for signals like s.

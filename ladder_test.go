@@ -143,10 +143,9 @@ func TestLadderEnds(t *testing.T) {
 		if !ok {
 			rungs = ladder.Default
 		}
-		bound := 1
+		bound := longestClimb(rungs)
 		used := []daruma.Remedy{}
 		for _, r := range rungs {
-			bound += max(r.Max, 1)
 			if !slices.Contains(used, r.Remedy) {
 				used = append(used, r.Remedy)
 			}
@@ -189,6 +188,49 @@ func TestLadderEnds(t *testing.T) {
 		}
 	}
 	t.Logf("%d climbs, the longest has %d moves", count, longest)
+}
+
+// longestClimb bounds the moves of a list of rungs: each rung Max times, and
+// the retries anew after each switch of model or tool.
+func longestClimb(rungs []daruma.Rung) int {
+	retries, switches, others := 0, 0, 1
+	for _, r := range rungs {
+		switch times := max(r.Max, 1); r.Remedy {
+		case daruma.Retry:
+			retries += times
+		case daruma.SwitchModel, daruma.SwitchTool:
+			switches += times
+		default:
+			others += times
+		}
+	}
+	return retries*(switches+1) + switches + others
+}
+
+// TestLadderRetries gives every model and tool its own retries.
+func TestLadderRetries(t *testing.T) {
+	for typ, remedy := range map[daruma.SignalType]daruma.Remedy{daruma.ProviderUnavailable: daruma.SwitchModel, daruma.ToolFailed: daruma.SwitchTool} {
+		h := daruma.History{Signal: daruma.Signal{Type: typ, Cause: daruma.CauseTransient}, Can: daruma.Of(daruma.Retry, remedy, daruma.Degrade)}
+		var made []int // retries before each switch
+		retries := 0
+		for range 3 {
+			for {
+				m := daruma.DefaultLadder().Next(h)
+				h.Tried = append(h.Tried, m)
+				if m.Remedy != daruma.Retry {
+					break
+				}
+				retries++
+				if m.Try != retries {
+					t.Errorf("%s: retry %d is called try %d", typ, retries, m.Try)
+				}
+			}
+			made, retries = append(made, retries), 0
+		}
+		if made[0] == 0 || made[1] != made[0] || made[2] != made[0] {
+			t.Errorf("%s: retries before each %s: %v", typ, remedy, made)
+		}
+	}
 }
 
 // TestLadderFirst pins the first move of the default ladder for every signal
