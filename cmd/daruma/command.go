@@ -106,7 +106,11 @@ func (p *program) end(err error) int {
 		return int(code)
 	}
 	fmt.Fprintln(p.errors, "daruma:", strings.TrimPrefix(err.Error(), "config: "))
-	if h := hint(err); h != "" {
+	h := hint(err)
+	if known, ok := errors.AsType[hinted](err); ok {
+		h = known.hint
+	}
+	if h != "" {
 		fmt.Fprintln(p.errors, "hint:", h)
 	}
 	if daruma.KindOf(err) == daruma.KindInvalid {
@@ -114,6 +118,15 @@ func (p *program) end(err error) int {
 	}
 	return exitFailed
 }
+
+// hinted is an error with a hint of its own.
+type hinted struct {
+	error
+	hint string
+}
+
+// Unwrap returns the error alone.
+func (h hinted) Unwrap() error { return h.error }
 
 // hint says what to do next, for errors people meet.
 func hint(err error) string {

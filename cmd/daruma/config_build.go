@@ -59,6 +59,16 @@ func (c *config) build() (*system, error) {
 	return sys, nil
 }
 
+// noAgents is the error of a command that performs runs and has nobody to do it.
+func (c *config) noAgents() error {
+	const accepted = "accepted: at least one agent, such as agents: {desk: {models: [primary]}}"
+	if c.file == "" {
+		return hinted{daruma.Fail("config", daruma.KindInvalid, "no agents: there is no %s in this folder; %s", configFile, accepted),
+			"--config FILE or DARUMA_CONFIG names a file elsewhere; daruma demo needs none"}
+	}
+	return daruma.Fail("config", daruma.KindInvalid, "%s: no agents; %s", c.file, accepted)
+}
+
 func (c *config) buildModels() (*route.Table, error) {
 	var targets []route.Target
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {

@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
@@ -21,14 +25,76 @@ func (p *program) configuration() (*config, error) {
 	return c, nil
 }
 
-// connect opens the journal for a command that reads or posts: through the
-// owner where one lives, by itself where none does.
+// journalPath returns the path of the journal, whose folder must exist.
+func (c *config) journalPath() (string, error) {
+	dir := filepath.Dir(c.Journal)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return "", daruma.Fail("journal", daruma.KindInvalid, "%s, from %s: there is no folder %s; accepted: the path of a file in a folder that exists", c.Journal, c.origin("journal"), dir)
+	}
+	return c.Journal, nil
+}
+
+// existing is journalPath of a journal that must be there.
+func (c *config) existing() (string, error) {
+	path, err := c.journalPath()
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		return "", hinted{daruma.Fail("journal", daruma.KindNotFound, "%s, from %s: nothing has been written there yet", path, c.origin("journal")),
+			"daruma run AGENT starts a run and the journal with it; --journal FILE names another; daruma demo shows one"}
+	}
+	return path, nil
+}
+
+// connect opens the journal for a command that posts: through the owner where
+// one lives, by itself where none does.
 func (p *program) connect(ctx context.Context) (sqlite.Access, error) {
 	c, err := p.configuration()
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.Connect(ctx, c.Journal, nil)
+	path, err := c.existing()
+	if err != nil {
+		return nil, err
+	}
+	return sqlite.Connect(ctx, path, nil)
+}
+
+// look opens the journal for a command that only reads; it leaves nothing
+// behind.
+func (p *program) look(ctx context.Context) (*sqlite.Reader, error) {
+	c, err := p.configuration()
+	if err != nil {
+		return nil, err
+	}
+	path, err := c.existing()
+	if err != nil {
+		return nil, err
+	}
+	return sqlite.OpenReader(ctx, path)
+}
+
+// poster shows which posts a run has not folded in.
+type poster interface {
+	Posts(ctx context.Context, run daruma.RunID) ([]daruma.Post, error)
+}
+
+// answers returns who has answered each parked run that does not know it yet,
+// in words.
+func answers(ctx context.Context, j poster, run daruma.RunID) (map[daruma.RunID]string, error) {
+	posts, err := j.Posts(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	by := map[daruma.RunID]string{}
+	for _, post := range posts {
+		if by[post.Run] != "" {
+			by[post.Run] += ", "
+		}
+		by[post.Run] += receivedText(post)
+	}
+	return by, nil
 }
 
 // shell makes the shell of a configuration on a journal.

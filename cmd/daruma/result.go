@@ -79,6 +79,22 @@ func nextSteps(r agent.Result) []string {
 	return lines
 }
 
+// nextLines says what an unfinished run waits for: what answers it, or, where
+// that has come already, somebody who acts on it.
+func nextLines(r agent.Result, answered string) []string {
+	var lines []string
+	switch {
+	case r.Finished != nil:
+	case answered != "":
+		lines = append(lines, "answered, not acted on yet: "+answered, fmt.Sprintf("next: daruma resume %s", r.Run))
+	case r.Parked != nil:
+		for _, line := range nextSteps(r) {
+			lines = append(lines, "next: "+line)
+		}
+	}
+	return lines
+}
+
 // resultJSON is a result as -o json prints it.
 type resultJSON struct {
 	Run       daruma.RunID      `json:"run"`
@@ -89,14 +105,15 @@ type resultJSON struct {
 	Text      string            `json:"text,omitempty"`
 	Parked    *daruma.Parked    `json:"parked,omitempty"`
 	Approvals []daruma.Approval `json:"approvals,omitempty"`
-	Next      []string          `json:"next,omitempty"` // commands that help a parked run
+	Next      []string          `json:"next,omitempty"`     // commands that help a parked run
+	Answered  string            `json:"answered,omitempty"` // what came for the run that it has not acted on yet
 	Falls     []daruma.Fall     `json:"falls"`
 	Steps     int               `json:"steps"`
 	Usage     daruma.Usage      `json:"usage"`
 	Cost      string            `json:"cost"`
 }
 
-func jsonOf(r agent.Result) resultJSON {
+func jsonOf(r agent.Result, answered string) resultJSON {
 	out := resultJSON{Run: r.Run, State: r.State, Parked: r.Parked, Approvals: r.Approvals,
 		Falls: r.Falls, Steps: r.Steps, Usage: r.Usage, Cost: r.Cost.String(), Text: r.Note}
 	if out.Falls == nil {
@@ -104,6 +121,8 @@ func jsonOf(r agent.Result) resultJSON {
 	}
 	if f := r.Finished; f != nil {
 		out.Level, out.Answer, out.Missing, out.Text = f.Level, f.Answer, f.Missing, f.Text
+	} else if out.Answered = answered; answered != "" {
+		out.Next = []string{"daruma resume " + string(r.Run)}
 	} else {
 		out.Next = nextSteps(r)
 	}
@@ -113,7 +132,7 @@ func jsonOf(r agent.Result) resultJSON {
 // result prints how a run ended and turns it into an exit code.
 func (p *program) result(r agent.Result) error {
 	if p.Output == "json" {
-		if err := p.writeJSON(jsonOf(r)); err != nil {
+		if err := p.writeJSON(jsonOf(r, "")); err != nil {
 			return err
 		}
 		return stateCode(r.State)

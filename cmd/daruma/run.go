@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -133,15 +132,23 @@ func (p *program) work(ctx context.Context, w work) error {
 	if err != nil {
 		return err
 	}
+	if len(sys.agents) == 0 {
+		return c.noAgents()
+	}
+	path, err := c.journalPath()
+	if err != nil {
+		return err
+	}
 	if w.start != nil && !slices.ContainsFunc(sys.agents, func(a agent.Agent) bool { return a.Name == w.start.Agent }) {
 		return daruma.Fail("run", daruma.KindInvalid, "agent %q is unknown; accepted: %s", w.start.Agent, names(c.Agents))
 	}
-	db, err := sqlite.Open(ctx, c.Journal, nil)
-	if daruma.KindOf(err) == daruma.KindExists {
-		return p.handOver(ctx, c, w)
-	}
+	db, remote, err := own(ctx, path)
 	if err != nil {
 		return err
+	}
+	if remote != nil {
+		defer remote.Close()
+		return p.handOver(ctx, c, remote, w)
 	}
 	defer db.Close()
 	t := &teller{p: p, only: w.run}
@@ -162,6 +169,9 @@ func (p *program) work(ctx context.Context, w work) error {
 func (p *program) begin(ctx context.Context, shell *agent.Shell, j sqlite.Access, w *work, t *teller) error {
 	if w.start != nil {
 		id, err := shell.Start(ctx, *w.start)
+		if daruma.KindOf(err) == daruma.KindExists && w.start.ID != "" {
+			return hinted{err, fmt.Sprintf("daruma show %s tells what it did, daruma resume %s goes on with it; another --id, or none, starts a new run", w.start.ID, w.start.ID)}
+		}
 		if err != nil {
 			return err
 		}
@@ -201,9 +211,17 @@ func (p *program) detached(id daruma.RunID, live bool) error {
 // perform runs the shell until the run has ended or waits for somebody.
 func (p *program) perform(ctx context.Context, shell *agent.Shell, db *sqlite.DB, w work, t *teller) error {
 	inner, cancel := context.WithCancel(ctx)
+	works, over := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- shell.Run(inner) }()
-	err := p.await(ctx, shell, db, w, t)
+	go func() {
+		err := shell.Run(inner)
+		over()
+		ended <- err
+	}()
+	err := acted(works, db, w.run)
+	if err == nil {
+		err = p.await(ctx, shell, db, w, t)
+	}
 	stopped := ctx.Err() != nil
 	if stopped {
 		p.stop() // a second interrupt ends the process at once
@@ -218,6 +236,30 @@ func (p *program) perform(ctx context.Context, shell *agent.Shell, db *sqlite.DB
 		return exitCode(exitStopped)
 	}
 	return err
+}
+
+// acted returns once nothing that was posted to a run, or to any, waits to be
+// acted on: until then the run may look parked though its answer has come.
+// Posts that nobody takes are not waited for long.
+func acted(ctx context.Context, j poster, run daruma.RunID) error {
+	const every, longest = 10 * time.Millisecond, 5 * time.Second
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < longest; {
+		posts, err := j.Posts(ctx, run)
+		if ctx.Err() != nil {
+			return nil // what happened is told by whoever waits for the run
+		}
+		if err != nil || len(posts) == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
 }
 
 func (p *program) await(ctx context.Context, shell *agent.Shell, j daruma.Reader, w work, t *teller) error {
@@ -262,7 +304,7 @@ func (p *program) awaitAll(ctx context.Context, shell *agent.Shell, j daruma.Rea
 	if p.Output == "json" {
 		out := make([]resultJSON, len(results))
 		for i, r := range results {
-			out[i] = jsonOf(r)
+			out[i] = jsonOf(r, "")
 		}
 		return p.writeJSON(out)
 	}
@@ -271,79 +313,3 @@ func (p *program) awaitAll(ctx context.Context, shell *agent.Shell, j daruma.Rea
 	}
 	return nil
 }
-
-// handOver lets the process that owns the journal do the work, and follows it.
-func (p *program) handOver(ctx context.Context, c *config, w work) error {
-	conn, err := sqlite.Connect(ctx, c.Journal, nil)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	t := &teller{p: p}
-	if w.start != nil {
-		shell, err := c.shell(starter{conn}, nil)
-		if err != nil {
-			return err
-		}
-		if err := p.begin(ctx, shell, conn, &w, t); err != nil {
-			return err
-		}
-	} else if err := p.begin(ctx, nil, conn, &w, t); err != nil {
-		return err
-	}
-	switch {
-	case w.detach:
-		return p.detached(w.run, true)
-	case w.run == "":
-		return daruma.Fail("resume", daruma.KindInvalid, "the process that owns %s is working on it already; daruma runs shows what it does", c.Journal)
-	}
-	return p.follow(ctx, conn, w, t)
-}
-
-// follow shows a run that another process performs.
-func (p *program) follow(ctx context.Context, j daruma.Reader, w work, t *teller) error {
-	const every = 200 * time.Millisecond
-	t.only = w.run
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	told := false
-	for after := int64(0); ; {
-		var events []daruma.Event
-		for e, err := range j.Events(ctx, w.run, after) {
-			if err != nil {
-				return err
-			}
-			events, after = append(events, e), e.Seq
-		}
-		t.observe(w.run, events)
-		run, err := agent.Read(ctx, j, w.run)
-		if err != nil {
-			return err
-		}
-		switch state := run.State(); {
-		case state.Finished(), state == daruma.ParkedState && w.noWait:
-			t.flush()
-			return p.result(agent.ResultOf(run))
-		case state == daruma.ParkedState && !told:
-			told = true
-			t.parked(agent.ResultOf(run))
-		case state != daruma.ParkedState:
-			told = false
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			fmt.Fprintln(p.errors, "no longer following; the run goes on")
-			return exitCode(exitStopped)
-		}
-	}
-}
-
-// starter lets a shell start runs through the owner; it never runs itself.
-type starter struct{ sqlite.Access }
-
-func (starter) Claim(context.Context, daruma.Claim) (daruma.Claims, error) {
-	return daruma.Claims{}, errors.New("only the owner claims runs")
-}
-
-func (starter) Wake() <-chan struct{} { return nil }

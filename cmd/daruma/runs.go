@@ -29,27 +29,43 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		}
 		q.States = []daruma.RunState{s}
 	}
-	j, err := p.connect(ctx)
-	if err != nil {
+	var infos []daruma.RunInfo
+	var answered map[daruma.RunID]string
+	j, err := p.look(ctx)
+	switch {
+	case daruma.KindOf(err) == daruma.KindNotFound: // no file, no runs
+	case err != nil:
 		return err
-	}
-	defer j.Close()
-	infos, err := j.Runs(ctx, q)
-	if err != nil {
-		return err
+	default:
+		defer j.Close()
+		if infos, err = j.Runs(ctx, q); err != nil {
+			return err
+		}
+		if answered, err = answers(ctx, j, ""); err != nil {
+			return err
+		}
 	}
 	if p.Output == "json" {
-		if infos == nil {
-			infos = []daruma.RunInfo{}
+		type listed struct {
+			daruma.RunInfo
+			Answered string `json:"answered,omitempty"` // what the run has not acted on yet
 		}
-		return p.writeJSON(infos)
+		all := make([]listed, len(infos))
+		for i, r := range infos {
+			all[i] = listed{r, answered[r.ID]}
+		}
+		return p.writeJSON(all)
 	}
 	if len(infos) == 0 {
 		fmt.Fprintln(p.out, "no runs yet; daruma demo shows one")
 		return nil
 	}
 	for _, r := range infos {
-		fmt.Fprintf(p.out, "%-31s %-11s %-12s %s  %s\n", r.ID, r.State, short(r.Name), r.Updated.Local().Format(time.DateTime), printable(short(r.Note)))
+		note := short(r.Note)
+		if by := answered[r.ID]; by != "" && !r.State.Finished() {
+			note = "answered, not acted on yet: " + short(by) + "; " + note
+		}
+		fmt.Fprintf(p.out, "%-31s %-11s %-12s %s  %s\n", r.ID, r.State, short(r.Name), r.Updated.Local().Format(time.DateTime), printable(note))
 	}
 	return nil
 }
@@ -60,7 +76,7 @@ type showCommand struct {
 
 // Run performs daruma show.
 func (cmd *showCommand) Run(ctx context.Context, p *program) error {
-	j, err := p.connect(ctx)
+	j, err := p.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,11 +98,15 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 		events = append(events, e)
 	}
 	result := agent.ResultOf(run)
+	answered, err := answers(ctx, j, id)
+	if err != nil {
+		return err
+	}
 	if p.Output == "json" {
 		return p.writeJSON(struct {
 			resultJSON
 			Events []daruma.Event `json:"events"`
-		}{jsonOf(result), events})
+		}{jsonOf(result, answered[id]), events})
 	}
 	var s story
 	fmt.Fprintf(p.out, "%s  %s  %s\n\n", id, info.Name, run.State())
@@ -96,10 +116,8 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 		}
 	}
 	fmt.Fprintln(p.out)
-	if run.Parked() != nil {
-		for _, line := range nextSteps(result) {
-			fmt.Fprintf(p.out, "next: %s\n", line)
-		}
+	for _, line := range nextLines(result, answered[id]) {
+		fmt.Fprintln(p.out, printable(line))
 	}
 	fmt.Fprintf(p.out, "%s, %s, %s, active %s\n", plural(run.Steps(), "step"), plural(int(run.Usage().Total()), "token"), run.Cost(), run.Active().Round(time.Millisecond))
 	return nil
@@ -111,7 +129,7 @@ type explainCommand struct {
 
 // Run performs daruma explain: at most ten lines.
 func (cmd *explainCommand) Run(ctx context.Context, p *program) error {
-	j, err := p.connect(ctx)
+	j, err := p.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -120,10 +138,14 @@ func (cmd *explainCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if p.Output == "json" {
-		return p.writeJSON(jsonOf(agent.ResultOf(run)))
+	answered, err := answers(ctx, j, run.ID())
+	if err != nil {
+		return err
 	}
-	for _, line := range explain(run) {
+	if p.Output == "json" {
+		return p.writeJSON(jsonOf(agent.ResultOf(run), answered[run.ID()]))
+	}
+	for _, line := range explain(run, answered[run.ID()]) {
 		fmt.Fprintln(p.out, printable(line))
 	}
 	return nil
@@ -131,7 +153,7 @@ func (cmd *explainCommand) Run(ctx context.Context, p *program) error {
 
 // explain says in at most ten lines what fell, how it was caught, where the
 // trouble began and what to do now.
-func explain(run *daruma.Run) []string {
+func explain(run *daruma.Run, answered string) []string {
 	const most = 10
 	lines := []string{fmt.Sprintf("%s of agent %s: %s after %s, %s", run.ID(), run.Started().Agent, run.State(), plural(run.Steps(), "step"), run.Cost())}
 	falls := run.Falls()
@@ -149,9 +171,7 @@ func explain(run *daruma.Run) []string {
 			ends = append(ends, "missing: "+short(strings.Join(f.Missing, "; ")))
 		}
 	}
-	for _, line := range nextSteps(agent.ResultOf(run)) {
-		ends = append(ends, "next: "+line)
-	}
+	ends = append(ends, nextLines(agent.ResultOf(run), answered)...)
 	room := most - len(lines) - len(ends)
 	for i, f := range falls {
 		if i == room-1 && len(falls) > room {

@@ -18,10 +18,18 @@ func (cmd *serveCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.build(); err != nil {
+	sys, err := c.build()
+	if err != nil {
 		return err
 	}
-	db, err := sqlite.Open(ctx, c.Journal, nil)
+	if len(sys.agents) == 0 {
+		return c.noAgents()
+	}
+	path, err := c.journalPath()
+	if err != nil {
+		return err
+	}
+	db, err := sqlite.Open(ctx, path, nil)
 	if err != nil {
 		return err
 	}
