@@ -257,6 +257,7 @@ func (r *Run) applyToolReplied(p ToolReplied) error {
 	case p.Outcome == Succeeded:
 		r.done(p.Call)
 		r.met(p.Tool)
+		r.meant(p.Tool, c.canonical())
 		r.s.Failed = nil // something changed: what failed before may work now
 		r.caught(CallSubject(p.Call))
 	case p.Outcome == Absent && verified:
@@ -275,10 +276,16 @@ func (r *Run) applyToolReplied(p ToolReplied) error {
 // done ends a call with the result it has. It counts as a step if it was made.
 func (r *Run) done(i int) {
 	c := &r.s.Calls[i]
-	if c.Phase != callDone && c.Result != nil && c.Result.Kind != KindDenied {
+	if c.costs() {
 		r.s.Steps++
 	}
 	c.Phase = callDone
+}
+
+// costs reports whether a call that ends now has been made, and so is a step
+// that was not counted yet.
+func (c *callStep) costs() bool {
+	return c.Phase != callDone && c.Result != nil && c.Result.Kind != KindDenied
 }
 
 func (r *Run) applyApproval(p Approval) error {

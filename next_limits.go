@@ -103,6 +103,9 @@ func (r *Run) finish(f Finished) []Event {
 		f.Level = max(f.Level, Partial)
 	}
 	f.Missing = append(f.Missing, s.Missing...)
+	if len(s.Missing) > 0 {
+		f.Level = max(f.Level, Partial)
+	}
 	if f.State == Degraded && f.Answer == "" && f.Ref.IsZero() {
 		f.Answer, f.Level = r.partial()
 	}

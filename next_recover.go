@@ -209,7 +209,7 @@ func (r *Run) complete(m *Move, sig Signal) {
 	case Degrade:
 		m.Missing = excerpt(what, 300)
 		if isCall {
-			m.Missing = s.Calls[i].missing(what)
+			m.Missing, m.Near = s.Calls[i].missing(what), sig.Near
 			m.Text = "Not available (" + sig.Type.String() + "). Go on without it, do not try it again, and say in your answer what is missing."
 			if sig.Type == PolicyDenied {
 				m.Text = "Denied: " + strings.TrimPrefix(excerpt(what, 300), s.Calls[i].Tool+": ") + ". It was not done. Go on without it and say so in your answer."

@@ -43,12 +43,21 @@ func (r *Run) reflection(sig Signal) string {
 	if f := r.fallOf(sig.Subject, sig.Type); f != nil && len(f.Moves) > 0 {
 		b.WriteString("Already tried: " + remedies(f.Moves) + ".\n")
 	}
-	l := s.Start.Limits
-	fmt.Fprintf(&b, "Left: %s. Tools: %s.\n\n", count(max(0, l.Steps-s.Steps), "step"), r.toolNames())
+	fmt.Fprintf(&b, "Left: %s. Tools: %s.\n\n", count(r.stepsLeft(sig), "step"), r.toolNames())
 	b.WriteString("Think again before you act: (1) diagnosis, in one sentence; (2) which assumption was wrong; " +
 		"(3) a different action, not the one that failed; (4) your confidence from 0 to 1; (5) whether to give up. " +
 		"Then take the different action, or answer and say what cannot be done.")
 	return b.String()
+}
+
+// stepsLeft is how many steps the run may still take once the move about a
+// signal is made: a failed call that is given up with it has cost one.
+func (r *Run) stepsLeft(sig Signal) int {
+	used := r.s.Steps
+	if i, ok := callOf(sig.Subject); ok && i < len(r.s.Calls) && r.s.Calls[i].costs() {
+		used++
+	}
+	return max(0, r.s.Start.Limits.Steps-used)
 }
 
 func remedies(moves []Move) string {

@@ -45,7 +45,8 @@ type state struct {
 	Marks    []string              `json:"marks,omitempty"`
 	Level    Level                 `json:"level,omitzero"`
 	Missing  []string              `json:"missing,omitempty"`
-	Unmet    []unmet               `json:"unmet,omitempty"` // calls that failed and that nothing has made up for yet
+	Unmet    []unmet               `json:"unmet,omitempty"`    // calls that failed and that nothing has made up for yet
+	Invented []invented            `json:"invented,omitempty"` // entries of Missing about tools that do not exist
 	Withheld []string              `json:"withheld,omitempty"`
 	Claims   int                   `json:"claims,omitzero"`
 	Park     *Parked               `json:"park,omitempty"`
@@ -116,6 +117,15 @@ type callStep struct {
 type unmet struct {
 	Tool string `json:"tool"`
 	Text string `json:"text"`
+}
+
+// invented is an entry of Missing about a tool that the model made up. What it
+// was to bring is there once the tool that was meant has succeeded, or another
+// one with the same arguments.
+type invented struct {
+	Text string `json:"text"`
+	Near string `json:"near,omitempty"`
+	Args string `json:"args"` // canonical
 }
 
 // canonical returns the canonical arguments.

@@ -291,6 +291,8 @@ func (s *script) queue(words []string) {
 			noError(s.t, sig.Severity.UnmarshalText([]byte(value)))
 		case "path":
 			sig.Path = value
+		case "near":
+			sig.Near = value
 		}
 	}
 	s.judge = append(s.judge, finding{words[0], sig})

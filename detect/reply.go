@@ -91,15 +91,15 @@ func (in ReplyInput) unknown() (found []daruma.Signal) {
 		if slices.Contains(in.Tools, c.Name) {
 			continue
 		}
-		hint := ""
+		hint, meant := "", ""
 		if in.Nearest != nil {
 			if near := in.Nearest(c.Name); near != "" && near != c.Name && slices.Contains(in.Tools, near) {
-				hint = fmt.Sprintf(" Did you mean %q?", near)
+				hint, meant = fmt.Sprintf(" Did you mean %q?", near), near
 			}
 		}
 		s := signal(daruma.ToolUnknown, "unknown_tool/1", daruma.CallSubject(i), []string{in.Step},
 			"There is no tool %q.%s Tools: %s.", head(c.Name, 80), hint, names(in.Tools))
-		s.Kind, s.Cause = daruma.KindNotFound, daruma.CausePermanent
+		s.Kind, s.Cause, s.Near = daruma.KindNotFound, daruma.CausePermanent, meant
 		found = append(found, s)
 	}
 	return found
