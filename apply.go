@@ -53,7 +53,7 @@ func (r *Run) tick(e Event) {
 	if now.Before(s.Now) { // a missing stamp, or a clock that was set back
 		now = s.Now
 	}
-	if !s.Now.IsZero() && e.Kind != KindClaimed && s.Park == nil && s.End == nil {
+	if !s.Now.IsZero() && e.Kind != KindClaimed && s.Park == nil && s.End == nil && !r.elsewhere() {
 		s.Active += Duration(now.Sub(s.Now))
 	}
 	s.Now = now
@@ -139,9 +139,8 @@ func (r *Run) applyClaimed(p Claim) error {
 	}
 	for i := range r.s.Calls {
 		if c := &r.s.Calls[i]; c.Phase == callIntent {
-			c.Phase = callDoubt
-			c.Result = &ToolReplied{Command: r.command(c.N), Call: i, Tool: c.Tool, Kind: KindDoubt,
-				Text: "the process ended while the call was in flight"}
+			r.inDoubt(i, &ToolReplied{Command: r.command(c.N), Call: i, Tool: c.Tool, Kind: KindDoubt,
+				Text: "the process ended while the call was in flight"})
 		}
 	}
 	return nil
@@ -186,6 +185,10 @@ func (r *Run) applySignal(p Signal) error {
 		return Fail("", KindConflict, "there is no reply that %s could be about", p.Type)
 	}
 	r.s.Open = append(r.s.Open, p)
+	if _, about := r.effectSubjectOf(p.Subject); about && len(r.s.Contra) > 0 && effectSubject(r.s.Contra[0].Key) == p.Subject {
+		r.s.Contra = slices.Clone(r.s.Contra)
+		r.s.Contra[0].Asked = true
+	}
 	f := r.fallOf(p.Subject, p.Type)
 	if f == nil {
 		step, tool := r.stepOf(p.Subject)
@@ -240,6 +243,7 @@ func (r *Run) applyToolCalled(p ToolCalled) error {
 		return r.unasked(p.Command)
 	}
 	c.Phase, c.Result = callIntent, nil
+	r.intended(p)
 	return nil
 }
 
@@ -255,21 +259,27 @@ func (r *Run) applyToolReplied(p ToolReplied) error {
 	c.Result = &p
 	switch {
 	case p.Outcome == Succeeded:
+		r.known(p.Call, EffectConfirmed)
 		r.done(p.Call)
 		r.met(p.Tool)
 		r.meant(p.Tool, c.canonical())
 		r.s.Failed = nil // something changed: what failed before may work now
 		r.caught(CallSubject(p.Call))
 	case p.Outcome == Absent && verified:
+		r.absent(p.Call)
 		c.Phase, c.N, c.Result = callProposed, r.number(), nil
 		c.Attempt++
 	case p.Outcome == Doubtful || verified:
-		c.Phase = callDoubt
+		r.inDoubt(p.Call, &p)
+		return nil
 	case p.Kind == KindNeedsApproval && !c.Approved:
+		r.known(p.Call, EffectFailed)
 		c.Phase, c.Gate, c.Result, c.N = callProposed, true, nil, r.number()
 	default:
+		r.known(p.Call, EffectFailed)
 		c.Phase = callFailed
 	}
+	r.checkLate(p.Call)
 	return nil
 }
 
@@ -310,6 +320,9 @@ func (r *Run) applyTimer(p TimerFired) error {
 	for i := range s.Calls {
 		if c := &s.Calls[i]; c.Phase == callWaiting && p.Command == r.command(c.N) {
 			c.Phase, c.Until, c.N = callProposed, time.Time{}, r.number()
+			return nil
+		} else if c.Phase == callReconciling && p.Command == r.command(c.N) {
+			c.Phase, c.Until, c.N = callVerifying, time.Time{}, r.number()
 			return nil
 		}
 	}

@@ -146,7 +146,7 @@ func (r *Run) discard() {
 func (r *Run) begun() bool {
 	for i := range r.s.Calls {
 		switch c := &r.s.Calls[i]; c.Phase {
-		case callIntent, callWaiting, callVerifying, callDoubt:
+		case callIntent, callWaiting, callVerifying, callDoubt, callReconciling:
 			return true
 		default:
 			if c.Result != nil {
@@ -191,6 +191,9 @@ func (r *Run) moveCall(i int, m Move) {
 		}
 	case Verify:
 		c.N, c.Phase = r.number(), callVerifying
+		if until := r.after(m.Wait); !until.IsZero() {
+			c.Phase, c.Until = callReconciling, until
+		}
 	case SwitchTool:
 		c.Tried = append(slices.Clone(c.Tried), c.Tool)
 		c.Tool, c.Attempt, c.N, c.Phase, c.Approved, c.Gate = m.Target, 1, r.number(), callProposed, false, false

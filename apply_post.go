@@ -28,6 +28,8 @@ func (r *Run) applyReceived(p Post) error {
 		}
 	case TopicPolicy:
 		why = understood(p, r.changed)
+	case TopicResult:
+		why = understood(p, func(st Settlement) string { return r.settled(p, st) })
 	}
 	if why != "" {
 		r.s.Refused = append(slices.Clone(r.s.Refused), PostRefused{Topic: p.Topic, Key: p.Key, By: p.By, Why: excerpt(why, MaxSignalText)})
@@ -144,6 +146,10 @@ func (r *Run) act(park Parked, a Answer, by Actor) {
 		r.answeredCall(i, a, by)
 		return
 	}
+	if i, ok := r.effectSubjectOf(park.Subject); ok && len(s.Contra) > 0 {
+		r.judgedEffect(i, a, by)
+		return
+	}
 	switch {
 	case a.Choice == AnswerSkip:
 		s.Missing = append(slices.Clone(s.Missing), park.Text)
@@ -223,6 +229,8 @@ func (r *Run) question(m Move) *Parked {
 	switch {
 	case ok && r.s.Calls[i].Phase == callDoubt:
 		p.Options = []string{AnswerHappened, AnswerAbsent, AnswerSkip, AnswerAbort}
+	case strings.HasPrefix(m.Subject, "effect:"):
+		p.Options = []string{AnswerHappened, AnswerAbsent, AnswerAbort}
 	case ok && r.s.Calls[i].Phase == callDone, m.Subject == SubjectReply && r.begun():
 		p.Options = []string{AnswerSay, AnswerSkip, AnswerAbort} // what was made is not made again
 	}
@@ -268,7 +276,7 @@ func (r *Run) restore(e Event) error {
 func (s *state) sound() bool {
 	return s.Turn > 1 && s.N > 0 && s.Model.N > 0 && s.Model.Target >= 0 && s.Model.Target < len(s.Start.Models) &&
 		s.Model.Failure == nil && s.Reply == nil && len(s.Calls) == 0 && len(s.Open) == 0 && len(s.Approve) == 0 &&
-		len(s.Refused) == 0 && s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil
+		len(s.Refused) == 0 && len(s.Contra) == 0 && s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil
 }
 
 // checkpoint returns the run's state as the payload of a run.checkpoint.

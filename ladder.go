@@ -1,6 +1,7 @@
 package daruma
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"time"
@@ -21,7 +22,9 @@ type Rung struct {
 	// model or tool that is tried. Zero means 1.
 	Max int `json:"max,omitzero"`
 	// First is the wait before the first retry; later waits grow by Factor.
-	// Zero means 100 ms for Retry, no wait for every other remedy.
+	// Zero means 100 ms for Retry. A Verify waits at least so long, so that a
+	// call that is being processed still is not asked about too soon; zero
+	// means at once. Other remedies never wait.
 	First Duration `json:"first,omitzero"`
 	// Factor multiplies the wait with each retry: zero means 2, 1 is constant.
 	Factor float64 `json:"factor,omitzero"`
@@ -139,8 +142,11 @@ func (l Ladder) Next(h History) Move {
 			continue
 		}
 		move.Remedy, move.Rung, move.Try = r.Remedy, i, taken+1
-		if r.Remedy == Retry {
+		switch {
+		case r.Remedy == Retry:
 			move.Wait = r.wait(taken, h)
+		case r.Remedy == Verify && r.First > 0:
+			move.Wait = r.again(taken, h)
 		}
 		return move
 	}
@@ -206,6 +212,22 @@ func (r Rung) wait(taken int, h History) Duration {
 		return (asked + Duration(share*ceiling)).whole()
 	}
 	return r.cap().whole()
+}
+
+// again is the wait before a call in doubt is asked about once more: first ×
+// factor^taken, and up to an eighth of that on top, from the hash of the seed,
+// so that runs which fell together do not ask together.
+func (r Rung) again(taken int, h History) Duration {
+	ceiling := float64(r.First) * math.Pow(cmp.Or(r.Factor, 2), float64(taken))
+	if limit := float64(r.cap()); ceiling > limit {
+		ceiling = limit
+	}
+	sum := DigestOf([]byte(h.Seed))
+	share := float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
+	if wait := ceiling * (1 + share/8); wait < math.MaxInt64 {
+		return Duration(wait).whole()
+	}
+	return Duration(ceiling).whole()
 }
 
 // whole rounds up to milliseconds, the precision of durable timers, where that

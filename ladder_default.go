@@ -6,7 +6,9 @@ import "time"
 // by cause: transient failures are retried three times within 30 s; rate and
 // quota wait twice, linearly, within 60 s; a dead dependency is replaced;
 // permanent failures and configuration go to a human; unknown causes get two
-// careful retries.
+// careful retries. What is in doubt is verified at once and, where the other
+// side cannot say yet, again after one minute, two, four, eight and every ten,
+// for about an hour; then a human is asked.
 func DefaultLadder() Ladder {
 	const ms, s = Duration(time.Millisecond), Duration(time.Second)
 	retry := []Rung{
@@ -54,6 +56,7 @@ func DefaultLadder() Ladder {
 			UnverifiedClaim:  think,
 			NoProgress:       think,
 			UnknownOutcome: join(one(Verify, 1),
+				[]Rung{{Remedy: Verify, Max: 8, First: 60 * s, Cap: 600 * s}},
 				[]Rung{{Remedy: Retry, Max: 3, First: 200 * ms, Cap: 10 * s}}, human),
 			PolicyDenied: join(one(Degrade, 1), human),
 			Injection:    human,

@@ -75,6 +75,7 @@ func TestNames(t *testing.T) {
 	write("effect", 0, values(t, daruma.Unsafe, (*daruma.Effect).UnmarshalText))
 	write("risk", 0, values(t, daruma.RiskUnset, (*daruma.Risk).UnmarshalText))
 	write("on_doubt", 0, values(t, daruma.DoubtAsk, (*daruma.OnDoubt).UnmarshalText))
+	write("effect_state", 0, values(t, daruma.EffectPending, (*daruma.EffectState).UnmarshalText))
 	write("outcome", 0, values(t, daruma.Doubtful, (*daruma.Outcome).UnmarshalText))
 	write("state", 0, values(t, daruma.Running, (*daruma.RunState).UnmarshalText))
 	write("level", 0, values(t, daruma.Full, (*daruma.Level).UnmarshalText))

@@ -61,6 +61,9 @@ func (r *Run) decide() []Event {
 	if r.judging() == "" && len(s.Open) > 0 {
 		return r.climb()
 	}
+	if e := r.contradictions(); e != nil {
+		return e
+	}
 	switch {
 	case s.Reply == nil:
 		return r.decideModel()
@@ -74,8 +77,11 @@ func (r *Run) decide() []Event {
 
 // decideModel checks the limits before a model call.
 func (r *Run) decideModel() []Event {
+	if r.s.Asked != nil {
+		return r.askIf(true)
+	}
 	if !r.s.Model.Until.IsZero() || r.s.Model.Failure != nil {
-		return r.askIf(r.s.Model.Failure != nil)
+		return nil
 	}
 	if e := r.hardEdge(); e != nil {
 		return e
@@ -153,7 +159,7 @@ func (r *Run) decideCalls() []Event {
 			if asked == nil {
 				asked = c.Ask
 			}
-		case callWaiting, callIntent, callVerifying:
+		case callWaiting, callIntent, callVerifying, callReconciling:
 			moving = true
 		case callProposed:
 			spec, known := r.spec(c.Tool)
@@ -189,7 +195,7 @@ func (r *Run) room() int {
 	flying := 0
 	for i := range s.Calls {
 		switch s.Calls[i].Phase {
-		case callIntent, callVerifying, callWaiting, callDoubt, callFailed, callAsked:
+		case callIntent, callVerifying, callReconciling, callWaiting, callDoubt, callFailed, callAsked:
 			flying++
 		}
 	}
@@ -285,7 +291,7 @@ func (r *Run) callCommands(flying bool) []Command {
 			room--
 		case c.Phase == callVerifying:
 			cmd.Op = OpVerify
-		case c.Phase == callWaiting:
+		case c.Phase == callWaiting || c.Phase == callReconciling:
 			cmd.Op, cmd.Until = OpWait, c.Until
 		default:
 			continue

@@ -169,7 +169,7 @@ func (r *Run) cancelled() Finished {
 	folded(Event{Payload: r.s.Cancel.Payload}, func(p Reason) error { reason = p; return nil }) // without a reason: cancelled all the same
 	f := Finished{State: Cancelled, Text: "cancelled by " + string(r.s.Cancel.By) + because(reason.Text)}
 	for i := range r.s.Calls {
-		if c := &r.s.Calls[i]; c.Phase == callDoubt || c.Phase == callVerifying || c.Phase == callAsked && c.Result != nil && c.Result.Outcome == Doubtful {
+		if c := &r.s.Calls[i]; c.Phase == callDoubt || c.Phase == callVerifying || c.Phase == callReconciling || c.Phase == callAsked && c.Result != nil && c.Result.Outcome == Doubtful {
 			f.Missing = append(f.Missing, fmt.Sprintf("%s: its outcome is unknown (key %s)", c.Tool, r.key(i)))
 		}
 	}

@@ -120,6 +120,9 @@ func (r *Run) can(sig Signal) RemedySet {
 		if doubt && spec.Effect == Unsafe && spec.OnDoubt == DoubtAbort {
 			return Of(Abort)
 		}
+		if doubt && c.Result.Replayed {
+			return can // the key of the origin is not known here: neither asked nor sent again
+		}
 		allow(Retry, !doubt && !done && retryable(sig.Kind) || doubt && (spec.Effect.Repeatable() || spec.OnDoubt == DoubtRetry))
 		allow(Verify, doubt && spec.Verify && spec.OnDoubt == DoubtVerify)
 		allow(SwitchTool, !doubt && !done && sig.Kind != KindDenied && r.alternative(c, spec) != "")
@@ -127,6 +130,9 @@ func (r *Run) can(sig Signal) RemedySet {
 		allow(SwitchModel, c.Phase == callProposed && other && !r.begun()) // what is wrong is the model's
 		allow(Degrade, !doubt)
 		return can
+	}
+	if _, ok := r.effectSubjectOf(sig.Subject); ok {
+		return can // a human must say who is right
 	}
 	switch sig.Subject {
 	case SubjectModel:

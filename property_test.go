@@ -53,7 +53,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, must := range []string{"checkpoint", "retry", "reflect", "switch_model", "switch_tool", "degrade", "escalate", "verify", "wrap_up",
-		"park", "abort", "approval", "completed", "degraded", "failed", "cancelled", "in doubt"} {
+		"park", "abort", "approval", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending"} {
 		if total[must] == 0 {
 			t.Errorf("not one history hit %q", must)
 		}
@@ -79,6 +79,8 @@ type world struct {
 	approved  map[string]bool // tool, arguments and turn that got a yes in time
 	open      []daruma.Approval
 	thought   map[daruma.SignalType]int
+	said      map[string][]daruma.Outcome // what was said from outside, by key
+	knew      []daruma.EffectRecord
 	decisions int
 	question  string // the last one answered
 }
@@ -86,7 +88,7 @@ type world struct {
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{shell: newShell(t, "run_random"), t: t, dice: rand.New(rand.NewPCG(seed, 1)), hits: map[string]int{}, work: map[daruma.CommandID]string{}, keys: map[string]string{},
 		calls: map[string]string{}, doubtful: map[string]bool{}, done: map[string]bool{}, flying: map[string]daruma.ToolCalled{},
-		approved: map[string]bool{}, thought: map[daruma.SignalType]int{}}
+		approved: map[string]bool{}, thought: map[daruma.SignalType]int{}, said: map[string][]daruma.Outcome{}}
 	w.strict, w.tick = false, 7*time.Millisecond
 	w.seen = w.note
 	w.bad = w.one(8) == 0
@@ -183,12 +185,16 @@ func (w *world) keyed(key, call string) {
 
 // note watches every event.
 func (w *world) note(e daruma.Event) {
+	w.effects(e)
 	switch e.Kind {
 	case daruma.KindCheckpoint:
 		w.hits["checkpoint"]++
 	case daruma.KindMove:
 		m := decode[daruma.Move](w.t, e)
 		w.hits[m.Remedy.String()]++
+		if strings.HasPrefix(m.Subject, "effect:") {
+			w.hits["contradiction"]++
+		}
 		if m.Remedy == daruma.Reflect {
 			w.thought[m.Signal]++
 			w.thought[0]++
@@ -325,6 +331,8 @@ func (w *world) post() {
 		p.Topic = daruma.TopicCancel
 	case 1:
 		p.Topic, p.Payload = "weather", payload("rain")
+	case 18, 19:
+		w.late(&p)
 	case 2:
 		l := w.run.Started().Limits
 		p.Topic, p.Payload = daruma.TopicPolicy, payload(daruma.Policy{Limits: daruma.Limits{Steps: l.Steps + w.one(5), Tokens: l.Tokens + 1000}})
@@ -346,6 +354,49 @@ func (w *world) post() {
 		p.Topic, p.Payload = daruma.TopicAnswer, payload(a)
 	}
 	w.receive(p)
+}
+
+// late says from outside what became of a call, true or not.
+func (w *world) late(p *daruma.Post) {
+	effects := w.run.Effects()
+	if len(effects) == 0 {
+		return
+	}
+	e := effects[w.one(len(effects))]
+	st := daruma.Settlement{Key: e.Key, Outcome: daruma.Outcome(w.one(4))}
+	p.Topic, p.Payload = daruma.TopicResult, payload(st)
+	w.said[e.Key] = append(w.said[e.Key], st.Outcome)
+	w.hits["late"]++
+}
+
+// effects checks that no effect comes to be what it cannot, and takes over
+// what settlements from outside have made known.
+func (w *world) effects(e daruma.Event) {
+	for i, now := range w.run.Effects() {
+		var was daruma.EffectRecord
+		if i < len(w.knew) {
+			was = w.knew[i]
+		}
+		if i >= len(w.knew) || was.State == now.State {
+			continue
+		}
+		human := e.Kind == daruma.KindReceived && decode[daruma.Post](w.t, e).Topic == daruma.TopicAnswer
+		if !was.State.To(now.State) && !human {
+			w.t.Fatalf("effect %s of %s was %s and is %s", now.Step, now.Tool, was.State, now.State)
+		}
+		switch said := w.said[now.Key]; {
+		case now.State == daruma.EffectConfirmed && slices.Contains(said, daruma.Succeeded):
+			w.done[now.Key] = true
+		case now.State == daruma.EffectFailed && (slices.Contains(said, daruma.Absent) || slices.Contains(said, daruma.Failed)):
+			delete(w.doubtful, now.Key)
+			delete(w.done, now.Key) // a human has believed it
+		}
+		if now.State.Settled() {
+			delete(w.flying, now.Key)
+		}
+		w.hits[now.State.String()]++
+	}
+	w.knew = slices.Clone(w.run.Effects())
 }
 
 // settled notes what a human said about a call in doubt.

@@ -56,9 +56,9 @@ type state struct {
 	Notes    []string              `json:"notes,omitempty"` // what Daruma tells the model at the end of the turn
 	Cancel   *Post                 `json:"cancel,omitempty"`
 	Effects  []EffectRecord        `json:"effects,omitempty"`
-	Contradicted []contradiction   `json:"contradicted,omitempty"` // settled calls of which somebody says the opposite
-	Refused  []PostRefused         `json:"refused,omitempty"` // posts that changed nothing, to be told in events
-	Ending   *Finished             `json:"ending,omitempty"`  // how it will end once nothing is in flight
+	Contra   []contradiction       `json:"contradicted,omitempty"` // settled calls of which somebody says the opposite
+	Refused  []PostRefused         `json:"refused,omitempty"`      // posts that changed nothing, to be told in events
+	Ending   *Finished             `json:"ending,omitempty"`       // how it will end once nothing is in flight
 	End      *Finished             `json:"end,omitempty"`
 	Tail     int64                 `json:"tail,omitzero"` // payload bytes since the last checkpoint
 	Base     int64                 `json:"base,omitzero"` // bytes of that checkpoint
@@ -78,16 +78,16 @@ type modelStep struct {
 type callPhase uint8
 
 const (
-	callProposed  callPhase = iota // to be called, gate permitting
-	callGated                      // waits for an approval
-	callIntent                     // its intent is on disk: it is, or was, in flight
-	callWaiting                    // waits before the next attempt
-	callVerifying                  // is being verified
-	callFailed                     // the last attempt failed; no move made yet
-	callDoubt                      // the last attempt may have happened; no move made yet
-	callAsked                      // waits for a human
-	callDone                       // has its result, or will never have one
-	callReconciling                // in doubt, waits to be verified again
+	callProposed    callPhase = iota // to be called, gate permitting
+	callGated                        // waits for an approval
+	callIntent                       // its intent is on disk: it is, or was, in flight
+	callWaiting                      // waits before the next attempt
+	callVerifying                    // is being verified
+	callFailed                       // the last attempt failed; no move made yet
+	callDoubt                        // the last attempt may have happened; no move made yet
+	callAsked                        // waits for a human
+	callDone                         // has its result, or will never have one
+	callReconciling                  // in doubt, waits to be verified again
 )
 
 // callStep is one tool call of a turn.

@@ -10,6 +10,10 @@ import (
 
 // tell writes an event as one line.
 func (s *script) tell(e daruma.Event) string {
+	if e.Kind == daruma.KindToolReplied && e.Actor == daruma.ActorCore {
+		v := decode[daruma.ToolReplied](s.t, e)
+		return fmt.Sprintf("from the record %d %s, %s: %s", v.Call, v.Tool, v.Outcome, v.Text)
+	}
 	switch e.Kind {
 	case daruma.KindStarted, daruma.KindReplied, daruma.KindJudged, daruma.KindToolReplied, daruma.KindTimer, daruma.KindReceived, daruma.KindClaimed, daruma.KindModelFailed:
 		return ""

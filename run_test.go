@@ -139,6 +139,12 @@ func (s *script) act(verb string, words []string) {
 		for _, m := range s.run.Messages() {
 			s.message(m)
 		}
+	case "late":
+		s.late(words)
+	case "effects":
+		for _, e := range s.run.Effects() {
+			fmt.Fprintf(&s.out, "    %s %s: %s, %s\n", e.Step, e.Tool, e.State, s.key(e.Key))
+		}
 	case "falls":
 		for _, f := range s.run.Falls() {
 			names := []string{}
@@ -382,6 +388,17 @@ func (s *script) answer(words []string) {
 		}
 	}
 	s.post(daruma.TopicAnswer, "", payload(a))
+}
+
+// late reads "late N success|failure|absent [TEXT]": somebody outside says what
+// became of the N-th effect of the run.
+func (s *script) late(words []string) {
+	st := daruma.Settlement{Key: words[0], Text: word(words, 2)}
+	if i, err := strconv.Atoi(words[0]); err == nil {
+		st.Key = s.run.Effects()[i].Key
+	}
+	noError(s.t, st.Outcome.UnmarshalText([]byte(words[1])))
+	s.post(daruma.TopicResult, "", payload(st))
 }
 
 func (s *script) post(topic, key string, body []byte) {

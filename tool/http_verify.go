@@ -2,6 +2,7 @@ package tool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,8 +14,9 @@ import (
 
 // VerifyHTTP returns the tool with a Verify that asks a URL whether a call
 // happened: GET of target, in which {key} stands for the idempotency key. 2xx
-// means that it happened, with the body as its result; 404 that it did not;
-// anything else, and no answer, that nobody can say.
+// means that it happened, with the body as its result; 202 that it is being
+// processed still, so that it is asked again later; 404 that it did not happen;
+// anything else, and no answer, that nobody can say now.
 //
 // It panics if the URL is no absolute http or https URL or lacks {key}. A nil
 // client means the default transport; redirects are not followed.
@@ -49,6 +51,8 @@ func verify(ctx context.Context, client *http.Client, target string) (daruma.Out
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
 		return daruma.Absent, Result{}, nil
+	case resp.StatusCode == http.StatusAccepted:
+		return daruma.Doubtful, Result{}, errors.New("status 202: it is being processed still")
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return daruma.Doubtful, Result{}, fmt.Errorf("status %d", resp.StatusCode)
 	case err != nil:

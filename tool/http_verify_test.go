@@ -44,7 +44,7 @@ func TestVerifyHTTP(t *testing.T) {
 
 func TestVerifyHTTPStatus(t *testing.T) {
 	for status, want := range map[int]daruma.Outcome{
-		200: daruma.Succeeded, 201: daruma.Succeeded, 204: daruma.Succeeded, 404: daruma.Absent,
+		200: daruma.Succeeded, 201: daruma.Succeeded, 204: daruma.Succeeded, 202: daruma.Doubtful, 404: daruma.Absent,
 		301: daruma.Doubtful, 302: daruma.Doubtful, 400: daruma.Doubtful, 401: daruma.Doubtful, 403: daruma.Doubtful, 408: daruma.Doubtful,
 		409: daruma.Doubtful, 410: daruma.Doubtful, 429: daruma.Doubtful, 500: daruma.Doubtful, 502: daruma.Doubtful, 503: daruma.Doubtful, 504: daruma.Doubtful,
 	} {

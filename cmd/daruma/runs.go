@@ -116,11 +116,26 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 		}
 	}
 	fmt.Fprintln(p.out)
+	for _, e := range run.Effects() {
+		fmt.Fprintln(p.out, printable(effectText(id, e)))
+	}
+	if run.State() == daruma.Waiting {
+		fmt.Fprintln(p.out, printable(run.Note()))
+	}
 	for _, line := range nextLines(result, answered[id]) {
 		fmt.Fprintln(p.out, printable(line))
 	}
 	fmt.Fprintf(p.out, "%s, %s, %s, active %s\n", plural(run.Steps(), "step"), plural(int(run.Usage().Total()), "token"), run.Cost(), run.Active().Round(time.Millisecond))
 	return nil
+}
+
+// effectText tells what is known of a call that may have changed the world.
+func effectText(run daruma.RunID, e daruma.EffectRecord) string {
+	text := fmt.Sprintf("effect %s %s (%s): %s", e.Step, e.Tool, e.Effect, e.State)
+	if !e.State.Settled() {
+		text += "; daruma answer " + string(run) + " --call " + e.Step + " --result TEXT settles it, key " + e.Key
+	}
+	return text
 }
 
 type explainCommand struct {

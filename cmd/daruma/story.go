@@ -113,6 +113,9 @@ func moveText(m daruma.Move) string {
 	case daruma.Reflect:
 		return "reflect: the model is shown what failed and asked for something else"
 	case daruma.Verify:
+		if m.Wait > 0 {
+			return "verify again" + wait + ": it is being processed still"
+		}
 		return "verify: asks the tool whether it happened"
 	case daruma.SwitchTool, daruma.SwitchModel:
 		return m.Remedy.String() + ": " + m.Target + " takes over"
@@ -142,6 +145,10 @@ func receivedText(p daruma.Post) string {
 		var a daruma.Answer
 		json.Unmarshal(p.Payload, &a)
 		return fmt.Sprintf("%s answers %s%s", p.By, a.Choice, colon(a.Text))
+	case daruma.TopicResult:
+		var st daruma.Settlement
+		json.Unmarshal(p.Payload, &st)
+		return fmt.Sprintf("%s says of the call with key %s: %s%s", p.By, st.Key, st.Outcome, colon(st.Text))
 	case daruma.TopicCancel:
 		return string(p.By) + " cancels"
 	case daruma.TopicPolicy:
