@@ -37,8 +37,10 @@ model/openai (provider): root model | github.com/tidwall/gjson
 model/fake (provider): root model | github.com/tidwall/gjson
 model/route: root model internal/guard
 tool: root check internal/guard
+tool/mcp: root check tool | github.com/modelcontextprotocol/go-sdk github.com/google/jsonschema-go
 agent (door): root detect check model model/route tool
 sqlite (store): root | modernc.org/sqlite github.com/pressly/goose/v3
+postgres (store): root | github.com/jackc/pgx/v5 github.com/pressly/goose/v3
 darumatest (tests): root detect check model model/fake model/route tool agent
 cmd/daruma/falls (roof): root agent model model/fake model/openai model/route sqlite tool
 cmd/daruma (roof): * | github.com/alecthomas/kong github.com/goccy/go-yaml golang.org/x/sync

@@ -1,0 +1,2 @@
+// Package postgres is a journal.
+package postgres
