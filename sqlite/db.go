@@ -73,6 +73,9 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
+	if err := settleLog(path); err != nil {
+		return nil, err
+	}
 	if err := migrate(ctx, path); err != nil {
 		return nil, err
 	}

@@ -39,8 +39,10 @@
 // # When the disk fails
 //
 // After a commit or sync that failed, nobody in that batch is acknowledged and
-// the journal writes no more: see [DB.Err] and [DB.Down]. A disk that is full
-// before the commit is KindExhausted, and the journal goes on. A process that
+// the journal writes no more: see [DB.Err] and [DB.Down]. Close it and open it
+// again, in the same process or another: Open writes the log again and syncs
+// it before it believes what it reads there. A disk that is full is
+// KindExhausted, nothing was written, and the journal goes on. A process that
 // dies at any moment leaves every acknowledged Tx whole, and of the others
 // each whole or not at all.
 //

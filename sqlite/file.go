@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -11,18 +10,16 @@ import (
 	"github.com/daruma-run/daruma"
 )
 
-// The head of every SQLite file: the magic text, and where the id of the
-// program that writes it stands.
-const (
-	fileMagic  = "SQLite format 3\x00"
-	fileHeader = 100
-	fileIDAt   = 68
-)
+// smallest is the size of the smallest page, so of the smallest database.
+const smallest = 512
 
 // examine looks at the file at path and leaves nothing beside it, as SQLite
-// would with a log and a lock file. It refuses what is no database of this package,
-// as far as that can be told, and changes nothing. Fresh: there is no file
-// yet, or an empty one, or its first page is still in the log.
+// would with a log and a lock file. It refuses what is no database of this
+// package, as far as that can be told, and changes nothing. Fresh: there is no
+// file yet, or an empty one, or its first page is still in the log.
+//
+// The file is read by SQLite alone: to close another descriptor of it would
+// give up the locks of every connection this process has to it.
 func examine(ctx context.Context, op, path string) (fresh bool, err error) {
 	info, err := os.Stat(path)
 	switch {
@@ -34,40 +31,19 @@ func examine(ctx context.Context, op, path string) (fresh bool, err error) {
 		return false, daruma.Fail(op, daruma.KindInvalid, "%s is a folder; accepted: the path of a file", path)
 	case !info.Mode().IsRegular():
 		return false, daruma.Fail(op, daruma.KindInvalid, "%s is no regular file; accepted: the path of a file", path)
+	case logged(path):
+		return true, nil // an owner is at work, or died: only with the log it is whole
 	case info.Size() == 0:
 		return true, nil
+	case info.Size() < smallest:
+		return false, daruma.Fail(op, daruma.KindCorrupt, "%s is not a SQLite database, or cut short: it has %d bytes", path, info.Size())
 	}
-	f, err := os.Open(path)
+	db, err := openPool(path, still, 1)
 	if err != nil {
-		return false, &daruma.Failure{Op: op, Kind: daruma.KindUnavailable, Err: err}
+		return false, err
 	}
-	defer f.Close()
-	head := make([]byte, fileHeader)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, &daruma.Failure{Op: op, Kind: daruma.KindUnavailable, Err: err}
-	}
-	head = head[:n]
-	switch {
-	case string(head[:min(n, len(fileMagic))]) != fileMagic[:min(n, len(fileMagic))]:
-		return false, daruma.Fail(op, daruma.KindCorrupt, "%s is not a SQLite database, or its first page is damaged", path)
-	case n < fileHeader:
-		return false, daruma.Fail(op, daruma.KindCorrupt, "%s is cut short: %d bytes, and the head of a SQLite database alone has %d", path, n, fileHeader)
-	}
-	switch id := binary.BigEndian.Uint32(head[fileIDAt:]); {
-	case id == applicationID:
-		return false, nil
-	case id == 0 && logged(path):
-		return true, nil
-	case id == 0:
-		db, err := openPool(path, still, 1)
-		if err != nil {
-			return false, err
-		}
-		defer db.Close()
-		return identify(ctx, db, path)
-	}
-	return false, daruma.Fail(op, daruma.KindInvalid, "%s is a SQLite database of another program", path)
+	defer db.Close()
+	return identify(ctx, db, path)
 }
 
 // logged reports whether a write-ahead log that holds something lies beside
@@ -75,4 +51,41 @@ func examine(ctx context.Context, op, path string) (fresh bool, err error) {
 func logged(path string) bool {
 	info, err := os.Stat(path + "-wal")
 	return err == nil && info.Size() > 0
+}
+
+// settleLog makes the log that a former owner left durable, before anything is
+// read from it. After a sync that failed, the system may show content that
+// never reached the disk, and hold it for written: only what is written again
+// is synced again. Rewriting a sound log with what it says changes nothing,
+// wherever the process dies.
+func settleLog(path string) (err error) {
+	f, err := os.OpenFile(path+"-wal", os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		defer f.Close()
+		piece := make([]byte, 1<<20)
+		for at := int64(0); ; {
+			n, rerr := f.ReadAt(piece, at)
+			if rerr != nil && !errors.Is(rerr, io.EOF) {
+				err = rerr
+				break
+			}
+			if n == 0 {
+				break
+			}
+			if _, err = f.WriteAt(piece[:n], at); err != nil {
+				break
+			}
+			at += int64(n)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+	}
+	if err != nil {
+		return &daruma.Failure{Op: "sqlite.Open", Kind: daruma.KindUnavailable, Err: err}
+	}
+	return nil
 }

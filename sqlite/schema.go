@@ -59,7 +59,10 @@ func dsn(path string, m mode) string {
 
 // create makes an empty file that only its owner may read, unless there is one.
 func create(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		return daruma.Fail("sqlite.Open", daruma.KindNotFound, "%s: the folder does not exist", path)
 	}

@@ -30,7 +30,7 @@ func TestRefusedFiles(t *testing.T) {
 	}{
 		"text":       {write(strings.Repeat("this is no database ", 500)), daruma.KindCorrupt, "not a SQLite database"},
 		"short text": {write("hello"), daruma.KindCorrupt, "j.db is not a SQLite database"},
-		"cut short":  {write("SQLite format 3\x00"), daruma.KindCorrupt, "j.db is cut short: 16 bytes"},
+		"cut short":  {write("SQLite format 3\x00"), daruma.KindCorrupt, "cut short: it has 16 bytes"},
 		"zeroes":     {write(strings.Repeat("\x00", 5000)), daruma.KindCorrupt, "j.db is not a SQLite database"},
 		"another program's": {func(t *testing.T, path string) {
 			db, err := sql.Open("sqlite", path)

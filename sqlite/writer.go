@@ -154,6 +154,11 @@ func (w *writer) attempt(ops []*op) error {
 		return w.abandon(err)
 	}
 	if _, err := w.conn.exec("COMMIT"); err != nil {
+		if codeOf(err) == codeFull {
+			// The log had no room for all of it, so nothing was committed, and
+			// no sync has failed.
+			return w.takeBack(err)
+		}
 		return w.abandon(err)
 	}
 	if err := w.at(FaultCommitted); err != nil {
