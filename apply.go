@@ -64,6 +64,8 @@ func (r *Run) fold(e Event) error {
 	switch e.Kind {
 	case KindStarted:
 		return folded(e, r.applyStarted)
+	case KindForked:
+		return folded(e, r.applyForked)
 	case KindClaimed:
 		return folded(e, r.applyClaimed)
 	case KindReplied:

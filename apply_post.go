@@ -184,6 +184,8 @@ func (r *Run) answeredCall(i int, a Answer, by Actor) {
 		if c.Text == "" {
 			c.Text = "It was done; " + string(by) + " has checked."
 		}
+		r.settleRecord(c, a)
+		r.known(i, EffectConfirmed)
 		r.done(i)
 	case AnswerSay:
 		c.Text = a.Text
@@ -194,6 +196,10 @@ func (r *Run) answeredCall(i int, a Answer, by Actor) {
 		s.Missing = append(slices.Clone(s.Missing), c.Name+": skipped by "+string(by)+because(a.Text))
 		r.done(i)
 	default: // retry, absent
+		if a.Choice == AnswerAbsent {
+			r.absent(i)
+			r.settleRecord(c, a)
+		}
 		c.Phase, c.N, c.Attempt, c.Result = callProposed, r.number(), c.Attempt+1, nil
 	}
 }

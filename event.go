@@ -13,6 +13,7 @@ type EventKind string
 // Kinds of events of an agent run, each with the type of its payload.
 const (
 	KindStarted     EventKind = "run.started"        // Started
+	KindForked      EventKind = "run.forked"         // Forked: what came before happened to another run
 	KindClaimed     EventKind = "run.claimed"        // Claim: a node took the run; written by the journal
 	KindReplied     EventKind = "model.replied"      // Replied
 	KindModelFailed EventKind = "model.failed"       // ModelFailed
@@ -67,9 +68,10 @@ type Started struct {
 	Models       []string   `json:"models"`                 // names of targets, best first
 	Tools        []ToolSpec `json:"tools,omitempty"`
 	Limits       Limits     `json:"limits,omitzero"`
-	Ladder       Ladder     `json:"ladder,omitzero"` // zero: DefaultLadder of the version that started it is written out
-	Nonce        string     `json:"nonce"`           // random; fences and jitter are derived from it
-	Key          string     `json:"key,omitempty"`   // the caller's idempotency key
+	Ladder       Ladder     `json:"ladder,omitzero"`  // zero: DefaultLadder of the version that started it is written out
+	Nonce        string     `json:"nonce"`            // random; fences and jitter are derived from it
+	Key          string     `json:"key,omitempty"`    // the caller's idempotency key
+	Origin       RunID      `json:"origin,omitempty"` // of a fork: the run it was forked from; run.forked says where
 }
 
 // Replied is a model's complete answer.

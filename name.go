@@ -30,3 +30,15 @@ func parseName[T ~uint8](what string, names []string, b []byte, v *T) error {
 	}
 	return Fail("daruma.Parse", KindInvalid, "%s %q is unknown; accepted: %s", what, b, strings.Join(accepted, ", "))
 }
+
+// excerpt cuts text to n bytes at a character's edge and says so.
+func excerpt(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	cut := n - len("…")
+	for cut > 0 && text[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return text[:cut] + "…"
+}

@@ -163,7 +163,12 @@ func (r *Run) decideCalls() []Event {
 			moving = true
 		case callProposed:
 			spec, known := r.spec(c.Tool)
+			past, isPast := r.recorded(c, spec)
 			switch {
+			case isPast && room == 0:
+			case isPast:
+				room--
+				events = append(events, r.replay(i, past))
 			case r.needsApproval(c, spec):
 				events = append(events, NewEvent(KindApproval, ActorCore, r.approval(i, spec)))
 			case room == 0:

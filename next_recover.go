@@ -226,7 +226,12 @@ func (r *Run) complete(m *Move, sig Signal) {
 
 // needsApproval reports whether a human must say yes to a call first.
 func (r *Run) needsApproval(c *callStep, spec ToolSpec) bool {
-	return !c.Approved && (c.Gate || spec.Approve || spec.Danger() >= r.s.Start.Limits.Approve)
+	return !c.Approved && (c.Gate || spec.Approve || spec.Danger() >= r.s.Start.Limits.Approve || r.forkAsks(spec))
+}
+
+// forkAsks reports whether a call needs a yes because this run is a fork.
+func (r *Run) forkAsks(spec ToolSpec) bool {
+	return r.s.Fork != nil && !r.s.Fork.Allow && spec.Name != "" && spec.Effect != Read
 }
 
 // approval mints the question about a call, bound to exactly what it would do.
@@ -236,6 +241,9 @@ func (r *Run) approval(i int, spec ToolSpec) Approval {
 		Expires: r.after(r.s.Start.Limits.ApprovalTime)}
 	a.ID = fmt.Sprintf("%s.%d.%d", r.suffix(), r.s.Turn, c.N)
 	a.Why = fmt.Sprintf("risk %s, effect %s", a.Risk, spec.Effect)
+	if r.forkAsks(spec) {
+		a.Why += ", not written by the run it was forked from"
+	}
 	var b []byte
 	for _, part := range []string{strconv.Itoa(CanonicalVersion), string(r.tenant), string(r.id), r.step(c.N), a.Tool, a.Args} {
 		b = appendSized(b, part)

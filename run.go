@@ -55,6 +55,8 @@ type state struct {
 	Soft     map[string]bool       `json:"soft,omitempty"`  // limits whose soft edge was announced
 	Notes    []string              `json:"notes,omitempty"` // what Daruma tells the model at the end of the turn
 	Cancel   *Post                 `json:"cancel,omitempty"`
+	Fork     *Forked               `json:"fork,omitempty"`   // what the last fork was, its record aside
+	Record   map[string]Write      `json:"record,omitempty"` // what the runs it was forked from have written, by action
 	Effects  []EffectRecord        `json:"effects,omitempty"`
 	Contra   []contradiction       `json:"contradicted,omitempty"` // settled calls of which somebody says the opposite
 	Refused  []PostRefused         `json:"refused,omitempty"`      // posts that changed nothing, to be told in events
@@ -386,15 +388,3 @@ func (r *Run) spec(name string) (ToolSpec, bool) {
 
 // target returns the name of the model that is to be called.
 func (r *Run) target() string { return r.s.Start.Models[r.s.Model.Target] }
-
-// excerpt cuts text to n bytes at a character's edge and says so.
-func excerpt(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	cut := n - len("…")
-	for cut > 0 && text[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return text[:cut] + "…"
-}

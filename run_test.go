@@ -119,6 +119,10 @@ func (s *script) act(verb string, words []string) {
 		s.commit(daruma.NewEvent(daruma.KindTimer, daruma.ActorShell, daruma.TimerFired{Command: c.ID}))
 	case "claim":
 		s.commit(daruma.NewEvent(daruma.KindClaimed, "node:b", daruma.Claim{Node: "b", Epoch: 2, Clean: word(words, 0) == "clean"}))
+	case "fork":
+		s.fork(words)
+	case "steps":
+		s.listSteps()
 	case "later":
 		d, err := time.ParseDuration(words[0])
 		noError(s.t, err)
