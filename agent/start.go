@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,10 +97,13 @@ func (s *Shell) hand(tx daruma.Tx) {
 
 // born is a run that the Tx has begun for this shell.
 func born(tx daruma.Tx) taken {
-	e := tx.Events[0]
-	e.Seq = 1
-	events := []daruma.Event{e}
-	t := taken{info: daruma.RunInfo{ID: tx.Run, Tenant: tx.Tenant, Type: tx.Type, Name: tx.Name, Head: 1, Epoch: 1, Node: tx.Node}, fresh: events, last: e.Time}
+	events := slices.Clone(tx.Events)
+	for i := range events {
+		events[i].Seq = int64(i + 1)
+	}
+	head := int64(len(events))
+	t := taken{info: daruma.RunInfo{ID: tx.Run, Tenant: tx.Tenant, Type: tx.Type, Name: tx.Name, Head: head, Epoch: 1, Node: tx.Node},
+		fresh: events, last: events[head-1].Time}
 	t.run, t.err = foldSafely(tx.Run, tx.Tenant, events)
 	return t
 }
