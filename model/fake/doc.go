@@ -1,8 +1,9 @@
 // Package fake is a model provider and a set of tools that fail on purpose, as
 // a script says. The same script plays in this process, as a
 // [github.com/daruma-run/daruma/model.Provider], and as a real HTTP server
-// that speaks OpenAI's chat completions, so that an agent under Daruma, a bare
-// loop and a program in another language all meet the same falls.
+// that speaks OpenAI's chat completions and Anthropic's messages, so that an
+// agent under Daruma, a bare loop and a program in another language all meet
+// the same falls.
 //
 //	script, err := fake.Parse(text)
 //	f := fake.New(script)
@@ -89,6 +90,7 @@
 // # What a model does
 //
 //	say "TEXT"            text; several are joined
+//	think "TEXT"          thinking in front of it; over messages only where the request asks for thinking
 //	call NAME JSON        a tool call; several are parallel calls
 //	raw-args NAME REST    a tool call whose arguments are the rest of the line, JSON or not
 //	finish WORD           stop, tool_calls, length, content_filter, none; by itself it is right
@@ -106,7 +108,7 @@
 //
 // Faults, "fault KIND OPTION…":
 //
-//	400…599      that status, with the error body OpenAI would send
+//	400…599      that status, with the error body OpenAI or Anthropic would send
 //	overflow     400 context_length_exceeded        quota    429 insufficient_quota
 //	dead         503 for ever                       reset    the connection is reset
 //	html         200 with a sign-in page            error-200  200 with an error for a body
@@ -120,6 +122,16 @@
 // the seed), retry-after=D, retry-after-ms=D, retry-after-date=D, every=D of a
 // drip (else 500ms), for=D as the longest hang or stall (else 30s; after it a
 // hang is a 504), after=N pieces before a cut, stall or error-event (else half).
+//
+// Over messages a fault is what Anthropic makes of it: quota is 400 with a
+// credit balance that is too low, refusal the stop reason of that name, an
+// error-event the event overloaded_error. What OpenAI counts by calls, the
+// quirks of an index count by blocks.
+//
+// Requests are looked at as strictly as the services do: every call has its
+// result right behind it, and every id stands once. Over messages besides: no
+// blank texts, the user speaks first and last, thinking comes back with its
+// signature, max_tokens and the header anthropic-version are there.
 //
 // Endless loops need no fault: "always / call search {}" repeats one call for
 // ever, "when turn odd / call a {}" with "when turn even / call b {}" swings.

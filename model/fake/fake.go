@@ -211,6 +211,7 @@ func noRule(kind, name string, s *scene) failed {
 
 // said is a whole answer of a model, before it is cut into pieces.
 type said struct {
+	think  string
 	text   string
 	calls  []daruma.ToolCall
 	finish string // as on the wire; "none" means none
@@ -225,7 +226,7 @@ func (p play) speak(s *scene) said {
 	if r == nil {
 		r = &reply{text: "This answer does not arrive as it should.", in: -1, out: -1}
 	}
-	a := said{text: s.fill(r.text), finish: r.finish, silent: r.silent, reply: r}
+	a := said{think: s.fill(r.think), text: s.fill(r.text), finish: r.finish, silent: r.silent, reply: r}
 	for i, c := range r.calls {
 		args := s.fill(c.args)
 		if json.Valid([]byte(c.args)) {
@@ -236,7 +237,7 @@ func (p play) speak(s *scene) said {
 	if p.fault != nil {
 		switch p.fault.kind {
 		case "empty":
-			a.text, a.calls, a.finish = "", nil, "stop"
+			a.think, a.text, a.calls, a.finish = "", "", nil, "stop"
 		case "refusal":
 			a.text, a.calls, a.finish = "I'm sorry, but I can't help with that.", nil, "content_filter"
 		case "length":
@@ -253,7 +254,8 @@ func (p play) speak(s *scene) said {
 	for _, m := range s.messages {
 		a.usage.Input += int64(len(m.Text)+3)/4 + 4
 	}
-	a.usage.Output += int64(len(a.text)+3) / 4
+	a.usage.Reasoning = int64(len(a.think)+3) / 4
+	a.usage.Output += int64(len(a.text)+3)/4 + a.usage.Reasoning
 	for _, c := range a.calls {
 		a.usage.Output += int64(len(c.Arguments)+3)/4 + 8
 	}
@@ -263,6 +265,7 @@ func (p play) speak(s *scene) said {
 	if r.out >= 0 {
 		a.usage.Output = r.out
 	}
+	a.usage.Reasoning = min(a.usage.Reasoning, a.usage.Output)
 	return a
 }
 

@@ -114,6 +114,11 @@ func (p *parser) inModel(word, rest string) error {
 		if text, err = p.quoted(rest); err == nil {
 			a.text += text
 		}
+	case "think":
+		var text string
+		if text, err = p.quoted(rest); err == nil {
+			a.think += text
+		}
 	case "call", "raw-args":
 		name, args := cutWord(rest)
 		if name == "" {
@@ -145,7 +150,7 @@ func (p *parser) inModel(word, rest string) error {
 			a.quirks[q] = true
 		}
 	default:
-		return p.fail("%q is not known in a model; accepted: when, always, fault, say, call, raw-args, finish, usage, delay, drip, quirk", word)
+		return p.fail("%q is not known in a model; accepted: when, always, fault, say, think, call, raw-args, finish, usage, delay, drip, quirk", word)
 	}
 	return err
 }

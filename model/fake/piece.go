@@ -1,7 +1,10 @@
 package fake
 
 import (
+	"encoding/json"
 	"strings"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/model"
@@ -10,6 +13,7 @@ import (
 // piece is one event of a streamed answer.
 type piece struct {
 	model  string
+	think  string
 	text   string
 	call   *model.CallDelta
 	finish string // as on the wire
@@ -21,6 +25,9 @@ type piece struct {
 // one with the finish and the usage.
 func (a said) pieces(name string) []piece {
 	out := []piece{{model: name, first: true}}
+	for _, t := range cut(a.think, 10) {
+		out = append(out, piece{model: name, think: t})
+	}
 	for _, t := range cut(a.text, 40) {
 		out = append(out, piece{model: name, text: t})
 	}
@@ -83,7 +90,11 @@ func cut(text string, n int) []string {
 }
 
 func (p piece) chunk() model.Chunk {
-	return model.Chunk{Model: p.model, Text: p.text, Call: p.call, Usage: p.usage, Finish: finishOf(p.finish)}
+	c := model.Chunk{Model: p.model, Text: p.text, Call: p.call, Usage: p.usage, Finish: finishOf(p.finish)}
+	if p.think != "" {
+		c.Extra = map[string]json.RawMessage{"delta.thinking": gjson.AppendJSONString(nil, p.think)}
+	}
+	return c
 }
 
 func finishOf(wire string) daruma.Finish {

@@ -80,6 +80,7 @@ const forever = -1
 
 // reply is what a model says.
 type reply struct {
+	think  string // before anything is said
 	text   string
 	calls  []scriptCall
 	finish string // as on the wire; empty means by content

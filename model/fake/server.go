@@ -16,7 +16,8 @@ import (
 
 // Handler serves the script over HTTP:
 //
-//	POST   /v1/chat/completions     the models, streamed or not
+//	POST   /v1/chat/completions     the models, streamed or not, as OpenAI serves them
+//	POST   /v1/messages             the same models as Anthropic serves them
 //	GET    /v1/models               their names
 //	GET    /tools                   the tools, as OpenAI describes functions
 //	POST   /tools/{name}            calls a tool; the body is its arguments, the key is in Idempotency-Key
@@ -29,6 +30,7 @@ import (
 func (f *Fake) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", f.serveChat)
+	mux.HandleFunc("POST /v1/messages", f.serveMessages)
 	mux.HandleFunc("GET /v1/models", f.serveModels)
 	mux.HandleFunc("GET /tools", f.serveTools)
 	mux.HandleFunc("POST /tools/{name}", f.serveTool)

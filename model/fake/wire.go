@@ -1,7 +1,6 @@
 package fake
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -60,6 +59,9 @@ func (p play) event(c piece, usage bool) any {
 	if c.text != "" {
 		delta["content"] = c.text
 	}
+	if c.think != "" {
+		delta["reasoning_content"] = c.think
+	}
 	if d := c.call; d != nil {
 		fn := map[string]any{"arguments": d.Arguments}
 		one := map[string]any{"function": fn}
@@ -102,50 +104,22 @@ func usageOf(a said) map[string]any {
 }
 
 func (f *Fake) writeStream(w http.ResponseWriter, r *http.Request, p play, a said, name string, usage bool) {
-	quirks := a.reply.quirks
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(200)
-	out := http.NewResponseController(w)
-	newline := "\n"
-	if quirks["crlf"] {
-		newline = "\r\n"
-	}
-	begun := false
-	send := func(data string) {
-		var b bytes.Buffer
-		if quirks["bom"] && !begun {
-			b.WriteString("\xef\xbb\xbf")
-		}
-		begun = true
-		if quirks["comments"] {
-			b.WriteString(": PROCESSING" + newline + newline)
-		}
-		b.WriteString("data: " + data + newline + newline)
-		step := b.Len()
-		if quirks["bytes"] {
-			step = 1
-		}
-		for b.Len() > 0 {
-			w.Write(b.Next(step))
-			out.Flush()
-		}
-	}
+	out := startEvents(w, a.reply.quirks)
 	pieces := a.pieces(name)
 	for _, c := range pieces[:p.end(len(pieces))] {
 		b, _ := json.Marshal(p.event(c, usage)) // maps of plain values always encode
-		send(string(b))
+		out.send("", string(b))
 		if sleep(r.Context(), p.pause(a)) != nil {
 			return
 		}
 		if c.usage != nil && usage {
 			e := p.head(name, "chat.completion.chunk")
 			e["choices"], e["usage"] = []any{}, usageOf(a)
-			if quirks["usage-null"] {
+			if out.quirks["usage-null"] {
 				e["usage"] = nil
 			}
 			b, _ := json.Marshal(e)
-			send(string(b))
+			out.send("", string(b))
 		}
 	}
 	if p.fault != nil {
@@ -155,7 +129,7 @@ func (f *Fake) writeStream(w http.ResponseWriter, r *http.Request, p play, a sai
 		case "no-end":
 			return
 		case "error-event":
-			send(errorBody("", "overloaded_error", "Overloaded"))
+			out.send("", errorBody("", "overloaded_error", "Overloaded"))
 			return
 		case "stall":
 			if sleep(r.Context(), p.fault.max) == nil {
@@ -164,7 +138,7 @@ func (f *Fake) writeStream(w http.ResponseWriter, r *http.Request, p play, a sai
 			return
 		}
 	}
-	send("[DONE]")
+	out.send("", "[DONE]")
 }
 
 // writeWhole answers without a stream. Faults that need one become what they
@@ -173,6 +147,9 @@ func (f *Fake) writeWhole(w http.ResponseWriter, r *http.Request, p play, a said
 	msg := map[string]any{"role": "assistant", "content": a.text}
 	if a.text == "" {
 		msg["content"] = nil
+	}
+	if a.think != "" {
+		msg["reasoning_content"] = a.think
 	}
 	var calls []any
 	for _, c := range a.calls {
@@ -190,6 +167,12 @@ func (f *Fake) writeWhole(w http.ResponseWriter, r *http.Request, p play, a said
 	if !a.silent {
 		e["usage"] = usageOf(a)
 	}
+	p.writeWhole(w, r, e, failed{200, http.Header{"Content-Type": {"application/json"}}, errorBody("", "overloaded_error", "Overloaded")})
+}
+
+// writeWhole sends a whole answer, or what a fault makes of it; bad stands for
+// an error in the middle of one.
+func (p play) writeWhole(w http.ResponseWriter, r *http.Request, e any, bad failed) {
 	if p.fault == nil {
 		answer(w, 200, e)
 		return
@@ -207,7 +190,7 @@ func (f *Fake) writeWhole(w http.ResponseWriter, r *http.Request, p play, a said
 		}
 		panic(http.ErrAbortHandler)
 	case "error-event":
-		failed{200, http.Header{"Content-Type": {"application/json"}}, errorBody("", "overloaded_error", "Overloaded")}.write(w)
+		bad.write(w)
 		return
 	case "drip":
 		if sleep(r.Context(), p.fault.every) != nil {
