@@ -34,6 +34,7 @@ check: root | github.com/santhosh-tekuri/jsonschema/v6 github.com/google/jsonsch
 internal/guard: | github.com/failsafe-go/failsafe-go
 model: root | github.com/tidwall/gjson
 model/openai (provider): root model | github.com/tidwall/gjson
+model/anthropic (provider): root model | github.com/tidwall/gjson
 model/fake (provider): root model | github.com/tidwall/gjson
 model/route: root model internal/guard
 tool: root check internal/guard
