@@ -260,6 +260,8 @@ func (r *Run) applyToolReplied(p ToolReplied) error {
 	}
 	c.Result = &p
 	switch {
+	case p.Of != "":
+		r.applyFromRecord(p.Call)
 	case p.Outcome == Succeeded:
 		r.known(p.Call, EffectConfirmed)
 		r.done(p.Call)
@@ -290,14 +292,9 @@ func (r *Run) done(i int) {
 	c := &r.s.Calls[i]
 	if c.costs() {
 		r.s.Steps++
+		r.wrote(i)
 	}
 	c.Phase = callDone
-}
-
-// costs reports whether a call that ends now has been made, and so is a step
-// that was not counted yet.
-func (c *callStep) costs() bool {
-	return c.Phase != callDone && c.Result != nil && c.Result.Kind != KindDenied
 }
 
 func (r *Run) applyApproval(p Approval) error {

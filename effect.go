@@ -85,6 +85,7 @@ type ToolSpec struct {
 	Alternatives []string `json:"alternatives,omitempty"` // names of tools that may replace it, best first
 	ReplaceWrite bool     `json:"replace_write,omitzero"` // policy: an alternative may replace it although it writes
 	Verify       bool     `json:"verify,omitzero"`        // it can be asked whether a call happened
+	Repeat       Repeat   `json:"repeat,omitzero"`        // what becomes of a call that equals one already made
 	Approve      bool     `json:"approve,omitzero"`       // every call needs an approval, whatever its risk
 	Timeout      Duration `json:"timeout,omitzero"`       // of one attempt; zero means 30 s
 	Pin          string   `json:"pin,omitempty"`          // digest of what models were told of a tool that somebody else defines; another one is another tool

@@ -164,6 +164,7 @@ type ToolReplied struct {
 	Path     string    `json:"path,omitempty"` // schema path of invalid arguments
 	Retry    Duration  `json:"retry_after,omitzero"`
 	Replayed bool      `json:"replayed,omitempty"` // answered from a record, nothing was done now
+	Of       string    `json:"of,omitempty"`       // the step of this run whose record that is; see [Repeat]
 	Took     Duration  `json:"took,omitzero"`
 }
 

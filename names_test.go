@@ -79,6 +79,7 @@ func TestNames(t *testing.T) {
 	write("outcome", 0, values(t, daruma.Doubtful, (*daruma.Outcome).UnmarshalText))
 	write("state", 0, values(t, daruma.Running, (*daruma.RunState).UnmarshalText))
 	write("level", 0, values(t, daruma.Full, (*daruma.Level).UnmarshalText))
+	write("repeat", 0, values(t, daruma.RepeatAuto, (*daruma.Repeat).UnmarshalText))
 	golden(t, "testdata/names.golden", func(string) string { return out.String() })
 }
 

@@ -164,11 +164,15 @@ func (r *Run) decideCalls() []Event {
 		case callProposed:
 			spec, known := r.spec(c.Tool)
 			past, isPast := r.recorded(c, spec)
+			before, repeat := r.repeated(c, spec)
 			switch {
+			case r.held(i):
 			case isPast && room == 0:
 			case isPast:
 				room--
 				events = append(events, r.replay(i, past))
+			case repeat == RepeatReplay:
+				events = append(events, r.fromRecord(i, before))
 			case r.needsApproval(c, spec):
 				events = append(events, NewEvent(KindApproval, ActorCore, r.approval(i, spec)))
 			case room == 0:

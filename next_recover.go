@@ -226,7 +226,11 @@ func (r *Run) complete(m *Move, sig Signal) {
 
 // needsApproval reports whether a human must say yes to a call first.
 func (r *Run) needsApproval(c *callStep, spec ToolSpec) bool {
-	return !c.Approved && (c.Gate || spec.Approve || spec.Danger() >= r.s.Start.Limits.Approve || r.forkAsks(spec))
+	if c.Approved {
+		return false
+	}
+	_, repeat := r.repeated(c, spec)
+	return c.Gate || spec.Approve || spec.Danger() >= r.s.Start.Limits.Approve || r.forkAsks(spec) || repeat == RepeatAsk
 }
 
 // forkAsks reports whether a call needs a yes because this run is a fork.
@@ -243,6 +247,9 @@ func (r *Run) approval(i int, spec ToolSpec) Approval {
 	a.Why = fmt.Sprintf("risk %s, effect %s", a.Risk, spec.Effect)
 	if r.forkAsks(spec) {
 		a.Why += ", not written by the run it was forked from"
+	}
+	if before, repeat := r.repeated(c, spec); repeat != RepeatAllow {
+		a.Why += whyAgain(before)
 	}
 	var b []byte
 	for _, part := range []string{strconv.Itoa(CanonicalVersion), string(r.tenant), string(r.id), r.step(c.N), a.Tool, a.Args} {

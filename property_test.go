@@ -53,7 +53,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, must := range []string{"checkpoint", "retry", "reflect", "switch_model", "switch_tool", "degrade", "escalate", "verify", "wrap_up",
-		"park", "abort", "approval", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending"} {
+		"park", "abort", "approval", "replayed", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending"} {
 		if total[must] == 0 {
 			t.Errorf("not one history hit %q", must)
 		}
@@ -76,6 +76,7 @@ type world struct {
 	doubtful  map[string]bool             // keys of calls that may have happened
 	done      map[string]bool             // keys of calls that did
 	flying    map[string]daruma.ToolCalled
+	did       map[string]bool // tool and arguments of writes that were done
 	approved  map[string]bool // tool, arguments and turn that got a yes in time
 	open      []daruma.Approval
 	thought   map[daruma.SignalType]int
@@ -88,7 +89,7 @@ type world struct {
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{shell: newShell(t, "run_random"), t: t, dice: rand.New(rand.NewPCG(seed, 1)), hits: map[string]int{}, work: map[daruma.CommandID]string{}, keys: map[string]string{},
 		calls: map[string]string{}, doubtful: map[string]bool{}, done: map[string]bool{}, flying: map[string]daruma.ToolCalled{},
-		approved: map[string]bool{}, thought: map[daruma.SignalType]int{}, said: map[string][]daruma.Outcome{}}
+		did: map[string]bool{}, approved: map[string]bool{}, thought: map[daruma.SignalType]int{}, said: map[string][]daruma.Outcome{}}
 	w.strict, w.tick = false, 7*time.Millisecond
 	w.seen = w.note
 	w.bad = w.one(8) == 0
@@ -101,6 +102,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		}
 		spec.Verify = spec.OnDoubt == daruma.DoubtVerify
 		spec.ReplaceWrite = w.one(3) == 0
+		spec.Repeat = daruma.Repeat(max(0, w.one(6)-2))
 		if w.one(2) == 0 {
 			spec.Capability = "c"
 		}
@@ -206,6 +208,13 @@ func (w *world) note(e daruma.Event) {
 	case daruma.KindApproval:
 		w.hits["approval"]++
 		w.open = append(w.open, decode[daruma.Approval](w.t, e))
+	case daruma.KindToolReplied:
+		if p := decode[daruma.ToolReplied](w.t, e); p.Of != "" {
+			w.hits["replayed"]++
+			if !w.did[w.wish(p.Tool, p.Call)] {
+				w.t.Fatalf("%s is answered from the record, and was never done", p.Command)
+			}
+		}
 	case daruma.KindToolCalled:
 		w.called(decode[daruma.ToolCalled](w.t, e))
 	case daruma.KindFinished:
@@ -228,6 +237,9 @@ func (w *world) called(c daruma.ToolCalled) {
 		w.t.Fatalf("%s is unsafe, in doubt, and goes out again", c.Command)
 	case (spec.Approve || spec.Danger() >= daruma.RiskHigh) && !w.approved[w.action(c.Tool, c.Call)]:
 		w.t.Fatalf("%s goes out without a yes", c.Command)
+	case c.Attempt == 1 && w.did[w.wish(c.Tool, c.Call)] && !w.approved[w.action(c.Tool, c.Call)] &&
+		spec.Repeats() != daruma.RepeatAllow && (spec.Repeat != daruma.RepeatAuto || spec.Effect != daruma.Unsafe):
+		w.t.Fatalf("%s was done before, and is done again", c.Command)
 	}
 	if _, out := w.flying[c.Key]; out {
 		w.t.Fatalf("%s goes out while it is out", c.Command)
@@ -236,11 +248,16 @@ func (w *world) called(c daruma.ToolCalled) {
 }
 
 func (w *world) action(tool string, call int) string {
+	return fmt.Sprint(w.run.Turn(), call, w.wish(tool, call))
+}
+
+// wish is what a call does, in whichever turn.
+func (w *world) wish(tool string, call int) string {
 	args := cmp.Or(w.run.Results()[call].Args, "{}")
 	if b, err := daruma.Canonical([]byte(args)); err == nil {
 		args = string(b)
 	}
-	return fmt.Sprint(w.run.Turn(), call, tool, args)
+	return tool + args
 }
 
 func (w *world) crash() {
@@ -289,6 +306,7 @@ func (w *world) answer(c daruma.Command, bad bool) {
 		switch {
 		case p.Outcome == daruma.Succeeded:
 			w.done[c.Key] = true
+			w.did[w.wish(c.Tool, c.Call)] = true
 		case p.Outcome == daruma.Absent && c.Op == daruma.OpVerify:
 			delete(w.doubtful, c.Key)
 		case p.Outcome == daruma.Doubtful:
@@ -410,6 +428,7 @@ func (w *world) settled(park daruma.Parked, choice string) {
 			delete(w.doubtful, key)
 		case daruma.AnswerHappened, daruma.AnswerSkip, daruma.AnswerSay:
 			w.done[key] = true
+			w.did[w.wish(c.Tool, i)] = w.did[w.wish(c.Tool, i)] || choice == daruma.AnswerHappened
 		}
 	}
 }
@@ -427,7 +446,7 @@ func (w *world) decide(p *daruma.Post) {
 	}
 	p.Key, p.Payload = a.ID, payload(d)
 	if d.Approve && d.Hash == a.Hash && w.now.Before(a.Expires) {
-		w.approved[fmt.Sprint(w.run.Turn(), a.Call, a.Tool, a.Args)] = true
+		w.approved[fmt.Sprint(w.run.Turn(), a.Call, a.Tool+a.Args)] = true
 	}
 }
 

@@ -60,6 +60,12 @@ func (r *Run) stepsLeft(sig Signal) int {
 	return max(0, r.s.Start.Limits.Steps-used)
 }
 
+// costs reports whether a call that ends now has been made, and so is a step
+// that was not counted yet.
+func (c *callStep) costs() bool {
+	return c.Phase != callDone && c.Result != nil && c.Result.Kind != KindDenied && c.Result.Of == ""
+}
+
 func remedies(moves []Move) string {
 	names := make([]string, len(moves))
 	for i, m := range moves {

@@ -18,7 +18,7 @@ type Run struct {
 
 // FoldVersion is the version of the fold. A checkpoint of another version is
 // not believed; the run is folded from its first event instead.
-const FoldVersion = 2
+const FoldVersion = 3
 
 // state is everything a run remembers; it is the content of a checkpoint.
 type state struct {
@@ -48,6 +48,7 @@ type state struct {
 	Unmet    []unmet               `json:"unmet,omitempty"`    // calls that failed and that nothing has made up for yet
 	Invented []invented            `json:"invented,omitempty"` // entries of Missing about tools that do not exist
 	Withheld []string              `json:"withheld,omitempty"`
+	Written  []written             `json:"written,omitempty"` // calls with an effect that are over, each action once, the last one last
 	Claims   int                   `json:"claims,omitzero"`
 	Park     *Parked               `json:"park,omitempty"`
 	Asked    *Parked               `json:"asked,omitempty"` // a question to park with once nothing is in flight
@@ -310,7 +311,7 @@ func (r *Run) waiting() bool {
 			waits = true
 		case callDone, callGated, callAsked:
 		case callProposed:
-			if r.room() > 0 {
+			if r.room() > 0 && !r.held(i) {
 				return false
 			}
 		default:

@@ -12,6 +12,9 @@ import (
 func (s *script) tell(e daruma.Event) string {
 	if e.Kind == daruma.KindToolReplied && e.Actor == daruma.ActorCore {
 		v := decode[daruma.ToolReplied](s.t, e)
+		if v.Of != "" {
+			return fmt.Sprintf("replayed %d %s from %s: %s", v.Call, v.Tool, v.Of, v.Text)
+		}
 		return fmt.Sprintf("from the record %d %s, %s: %s", v.Call, v.Tool, v.Outcome, v.Text)
 	}
 	switch e.Kind {

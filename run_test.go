@@ -208,6 +208,8 @@ func toolOf(t testing.TB, text string) daruma.ToolSpec {
 			spec.Approve = true
 		case "replace_write":
 			spec.ReplaceWrite = true
+		case "repeat":
+			noError(t, spec.Repeat.UnmarshalText([]byte(value)))
 		case "cap":
 			spec.Capability = value
 		case "alt":

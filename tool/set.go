@@ -126,6 +126,10 @@ func newMember(options Options, t Tool) (*member, error) {
 		return nil, invalid("tool %q has the unknown risk %v", spec.Name, spec.Risk)
 	case spec.OnDoubt > daruma.DoubtAbort:
 		return nil, invalid("tool %q has the unknown on_doubt %v", spec.Name, spec.OnDoubt)
+	case spec.Repeat > daruma.RepeatAllow:
+		return nil, invalid("tool %q has the unknown repeat %v", spec.Name, spec.Repeat)
+	case spec.Effect == daruma.Read && spec.Repeat != daruma.RepeatAuto && spec.Repeat != daruma.RepeatAllow:
+		return nil, invalid("tool %q reads and has repeat %v; accepted: allow, for reads are always made again", spec.Name, spec.Repeat)
 	case spec.Timeout < 0:
 		return nil, invalid("tool %q has the timeout %v; accepted: more than 0, or 0 for %v", spec.Name, spec.Timeout, defaultTimeout)
 	}

@@ -61,6 +61,7 @@ type toolConfig struct {
 	Capability   string         `yaml:"capability"`
 	Alternatives []string       `yaml:"alternatives"`
 	ReplaceWrite bool           `yaml:"replace_write"`
+	Repeat       string         `yaml:"repeat"`
 	Approve      bool           `yaml:"approve"`
 	Timeout      string         `yaml:"timeout"`
 }

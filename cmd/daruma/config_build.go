@@ -143,7 +143,7 @@ func (c *config) buildTools() (map[string]tool.Tool, error) {
 		for _, f := range []struct {
 			key, value string
 			into       interface{ UnmarshalText([]byte) error }
-		}{{"effect", t.Effect, &spec.Effect}, {"risk", t.Risk, &spec.Risk}, {"on_doubt", t.OnDoubt, &spec.OnDoubt}} {
+		}{{"effect", t.Effect, &spec.Effect}, {"risk", t.Risk, &spec.Risk}, {"on_doubt", t.OnDoubt, &spec.OnDoubt}, {"repeat", t.Repeat, &spec.Repeat}} {
 			if f.value == "" {
 				continue
 			}

@@ -38,6 +38,7 @@
 //	    capability: refunds
 //	    alternatives: [refund_by_bank]
 //	    replace_write: false     # let an alternative replace this writing tool
+//	    repeat: replay           # an equal call again: replay the result, ask, allow; default by effect
 //	    approve: false           # ask before every call
 //	    timeout: 10s
 //	agents:

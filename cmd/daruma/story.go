@@ -67,6 +67,9 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 		return markStep, fmt.Sprintf("calls %s (%s, attempt %d)", p.Tool, p.Effect, p.Attempt)
 	case daruma.KindToolReplied:
 		p := read[daruma.ToolReplied](e)
+		if p.Of != "" {
+			return markCatch, fmt.Sprintf("%s was done already in step %s: answered from the record, not done again", p.Tool, p.Of)
+		}
 		if p.Outcome == daruma.Succeeded {
 			return markStep, p.Tool + " → " + short(p.Text)
 		}

@@ -47,6 +47,8 @@ func (p *parser) attribute(t *toolScript, a string) error {
 		err = s.Risk.UnmarshalText([]byte(value))
 	case key == "on-doubt":
 		err = s.OnDoubt.UnmarshalText([]byte(value))
+	case key == "repeat":
+		err = s.Repeat.UnmarshalText([]byte(value))
 	case key == "capability":
 		s.Capability = value
 	case key == "alternatives":
