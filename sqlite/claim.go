@@ -32,6 +32,10 @@ func (d *DB) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error) {
 	if err := c.Check(); err != nil {
 		return daruma.Claims{}, err
 	}
+	// Also where there is nothing to claim: who only asks for work must learn it.
+	if err := d.writer.stopped(); err != nil {
+		return daruma.Claims{}, daruma.Fail(name, daruma.KindDown, "the journal has stopped: %w", err)
+	}
 	if c.Max <= 0 {
 		c.Max = 1000
 	}

@@ -120,23 +120,23 @@ func (c *conn) close() error {
 	return errors.Join(append(errs, c.raw.Close())...)
 }
 
-// leave is close for a journal that must not sync any more: after a sync that
-// failed, one that succeeds proves nothing. The last connection to a file
-// syncs its log, so one that only reads, and cannot, goes after this one.
-func (c *conn) leave(path string) error {
-	last, err := openPool(path, reading, 1)
+// hold keeps a file open for reading. While it does, no connection that
+// writes is the last one to be closed, which would sync: a journal that has
+// stopped must not, because after a sync that failed one that succeeds proves
+// nothing. The holder itself only reads, and cannot.
+func hold(ctx context.Context, path string) (release func() error, err error) {
+	db, err := openPool(path, reading, 1)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer last.Close()
-	reader, err := last.Conn(context.Background())
-	if err != nil {
-		return err
+	c, err := db.Conn(ctx)
+	if err == nil {
+		var n int64 // only with the first read is the log open
+		err = c.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&n)
+		if err == nil {
+			return func() error { return errors.Join(c.Close(), db.Close()) }, nil
+		}
+		err = errors.Join(err, c.Close())
 	}
-	defer reader.Close()
-	var n int64
-	if err := reader.QueryRowContext(context.Background(), `SELECT count(*) FROM sqlite_schema`).Scan(&n); err != nil {
-		return err // the file stays open until the process ends
-	}
-	return c.close()
+	return nil, errors.Join(err, db.Close())
 }

@@ -23,11 +23,12 @@ type Options struct {
 type DB struct {
 	reads
 
-	path   string
-	lock   *ownerLock
-	door   *door
-	writer *writer
-	ran    chan struct{} // closed when the writer's goroutine has ended
+	path    string
+	release func() error // of the file: see hold
+	lock    *ownerLock
+	door    *door
+	writer  *writer
+	ran     chan struct{} // closed when the writer's goroutine has ended
 
 	once     sync.Once
 	closeErr error
@@ -79,11 +80,15 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 	if err := migrate(ctx, path); err != nil {
 		return nil, err
 	}
+	if d.release, err = hold(ctx, path); err != nil {
+		return nil, fileFailure("sqlite.Open", path, err)
+	}
+	undo = append(undo, func() { _ = d.release() })
 	c, err := openConn(ctx, path)
 	if err != nil {
 		return nil, fileFailure("sqlite.Open", path, err)
 	}
-	undo = append(undo, func() { _ = c.leave(path) })
+	undo = append(undo, func() { _ = c.close() })
 	if _, err := c.exec(`UPDATE run SET node = '', lost = 1 WHERE node <> ''`); err != nil {
 		return nil, fileFailure("sqlite.Open", path, err)
 	}
@@ -156,11 +161,16 @@ func (d *DB) Close() error {
 		<-d.ran
 		d.writer.turn.Lock() // for good: a caller may still be at it
 		// Readers first: the last connection folds the log into the file.
-		shut := d.writer.conn.close
+		// After a failure of the disk it must not.
+		steps := []func() error{d.reads.close, d.release, d.writer.conn.close, d.lock.release}
 		if d.writer.stopped() != nil {
-			shut = func() error { return d.writer.conn.leave(d.path) }
+			steps = []func() error{d.writer.conn.close, d.reads.close, d.release, d.lock.release}
 		}
-		d.closeErr = errors.Join(doorErr, d.reads.close(), shut(), d.lock.release())
+		errs := []error{doorErr}
+		for _, step := range steps {
+			errs = append(errs, step())
+		}
+		d.closeErr = errors.Join(errs...)
 	})
 	return d.closeErr
 }

@@ -136,6 +136,9 @@ func stopped(t *testing.T, db *sqlite.DB) {
 	if _, err := db.Post(t.Context(), daruma.Post{Run: "first", Topic: "t", Key: "k"}); daruma.KindOf(err) != daruma.KindDown {
 		t.Errorf("post: %v", err)
 	}
+	if _, err := db.Claim(t.Context(), daruma.Claim{Node: "a", Type: "none"}); daruma.KindOf(err) != daruma.KindDown {
+		t.Errorf("claim of nothing: %v", err)
+	}
 	if _, err := db.Run(t.Context(), "first"); err != nil {
 		t.Errorf("read: %v", err)
 	}
