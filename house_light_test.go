@@ -31,7 +31,7 @@ func TestLibraryFaceIsLight(t *testing.T) {
 		t.Skip("runs go list; left out with -short")
 	}
 	args := []string{"list", "-deps", "-f", "{{.ImportPath}}"}
-	face := []string{".", "./agent", "./check", "./detect", "./model", "./model/openai", "./model/route", "./tool", "./sqlite"}
+	face := []string{".", "./agent", "./check", "./detect", "./model", "./model/openai", "./model/anthropic", "./model/route", "./tool", "./sqlite"}
 	for _, pkg := range face {
 		if _, err := os.Stat(pkg); err != nil {
 			t.Fatalf("the library face names %s: %v", pkg, err)

@@ -37,7 +37,7 @@ func (f talk) Stream(ctx context.Context, r *model.Request) iter.Seq2[model.Chun
 		if len(m.Calls) > 0 {
 			finish = daruma.FinishTools
 		}
-		yield(model.Chunk{Text: m.Text, Finish: finish, Usage: &daruma.Usage{Input: 7, Output: 3}, End: true}, nil)
+		yield(model.Chunk{Text: m.Text, Finish: finish, Usage: &daruma.Usage{Input: 7, Output: 3}, Native: m.Native, End: true}, nil)
 	}
 }
 

@@ -8,4 +8,7 @@
 //	shell, err := agent.New(agent.Options{Journal: journal, Agents: agents, Models: models})
 //	// … start a run, then:
 //	journal = journal.Crash() // the shell finds its journal down
+//
+// [Provider] is the suite that every provider of models passes: fake in this
+// process, openai and anthropic over HTTP.
 package darumatest

@@ -36,6 +36,12 @@
 // one table over status, code and type, and last by a table over wording. The
 // corpus in testdata/failures holds bodies as providers send them.
 //
+// # What goes back
+//
+// Some providers want parts of an answer back as they sent them, such as
+// thinking with its signature. They stand in [daruma.Message.Native], which
+// goes with the message through the journal and means nothing to anybody else.
+//
 // # What it does not do
 //
 // It does not retry, wait, choose another model or count money: see

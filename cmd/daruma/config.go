@@ -33,12 +33,14 @@ type config struct {
 
 // modelConfig is one target: a model at a provider.
 type modelConfig struct {
-	URL       string       `yaml:"url"`        // base URL of an OpenAI-compatible API, such as https://api.example/v1
-	Model     string       `yaml:"model"`      // the provider's name of the model; default: the name here
-	Key       string       `yaml:"key_env"`    // environment variable that holds the API key; empty: no key is sent
-	Script    string       `yaml:"script"`     // instead of url: a fake provider's script, for trying things out
-	MaxOutput int64        `yaml:"max_output"` // tokens of one answer
-	Price     *priceConfig `yaml:"price"`
+	Dialect   string         `yaml:"dialect"`    // wire format of the API: openai (chat completions, the default) or anthropic (messages)
+	URL       string         `yaml:"url"`        // base URL of the API, such as https://api.example/v1; default for anthropic: Anthropic's own
+	Model     string         `yaml:"model"`      // the provider's name of the model; default: the name here
+	Key       string         `yaml:"key_env"`    // environment variable that holds the API key; empty: no key is sent
+	Script    string         `yaml:"script"`     // instead of url: a fake provider's script, for trying things out
+	MaxOutput int64          `yaml:"max_output"` // tokens of one answer
+	Extra     map[string]any `yaml:"extra"`      // more fields of every request, such as thinking
+	Price     *priceConfig   `yaml:"price"`
 }
 
 // priceConfig is in US dollars per million tokens.

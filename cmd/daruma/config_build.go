@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
 	"github.com/daruma-run/daruma/model/fake"
-	"github.com/daruma-run/daruma/model/openai"
 	"github.com/daruma-run/daruma/model/route"
 	"github.com/daruma-run/daruma/tool"
 )
@@ -67,56 +65,6 @@ func (c *config) noAgents() error {
 			"--config FILE or DARUMA_CONFIG names a file elsewhere; daruma demo needs none"}
 	}
 	return daruma.Fail("config", daruma.KindInvalid, "%s: no agents; %s", c.file, accepted)
-}
-
-func (c *config) buildModels() (*route.Table, error) {
-	var targets []route.Target
-	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
-		m := c.Models[name]
-		path := "models." + name
-		t := route.Target{Name: name, Model: m.Model, MaxOutput: m.MaxOutput}
-		if t.Model == "" {
-			t.Model = name
-		}
-		if m.MaxOutput < 0 {
-			return nil, c.bad(path+".max_output", "%d; accepted: more than 0", m.MaxOutput)
-		}
-		if p := m.Price; p != nil {
-			if p.Input < 0 || p.Cached < 0 || p.Output < 0 {
-				return nil, c.bad(path+".price", "negative; accepted: US dollars per million tokens")
-			}
-			perToken := func(perMillion float64) daruma.Money {
-				return daruma.Money(math.Round(perMillion * float64(daruma.Dollar) / 1e6))
-			}
-			t.Price = daruma.Price{Input: perToken(p.Input), Cached: perToken(p.Cached), Output: perToken(p.Output), Free: p.Free}
-		}
-		switch {
-		case m.Script != "" && m.URL != "":
-			return nil, c.bad(path, "both url and script; accepted: one of them")
-		case m.Script != "":
-			script, err := c.script(path+".script", m.Script)
-			if err != nil {
-				return nil, err
-			}
-			t.Provider = fake.New(script)
-		case m.URL != "":
-			key := ""
-			if m.Key != "" {
-				if key = os.Getenv(m.Key); key == "" {
-					return nil, c.bad(path+".key_env", "the environment variable %s is not set; accepted: the name of one that holds the API key", m.Key)
-				}
-			}
-			p, err := openai.New(openai.Options{BaseURL: m.URL, Key: key})
-			if err != nil {
-				return nil, c.bad(path+".url", "%v", err)
-			}
-			t.Provider = p
-		default:
-			return nil, c.bad(path, "no url; accepted: url of an OpenAI-compatible API, or script")
-		}
-		targets = append(targets, t)
-	}
-	return route.NewTable(targets...)
 }
 
 func (c *config) script(path, file string) (*fake.Script, error) {

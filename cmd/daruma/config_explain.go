@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/model/anthropic"
 )
 
 type configCommand struct {
@@ -58,7 +60,19 @@ func (c *config) explain(sys *system) []setting {
 		if m.Script != "" {
 			add(path+".script", m.Script)
 		} else {
-			add(path+".url", m.URL)
+			dialect, url := m.Dialect, m.URL
+			if dialect == "" {
+				dialect = dialectOpenAI
+			}
+			if url == "" {
+				url = anthropic.BaseURL
+			}
+			add(path+".dialect", dialect)
+			add(path+".url", url)
+			for _, field := range slices.Sorted(maps.Keys(m.Extra)) {
+				b, _ := json.Marshal(m.Extra[field]) // checked when the models were built
+				add(path+".extra."+field, string(b))
+			}
 		}
 		if m.Key != "" {
 			add(path+".key_env", m.Key+" (set, not shown)")

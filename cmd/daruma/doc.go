@@ -25,6 +25,11 @@
 //	    key_env: API_KEY         # the variable that holds the key
 //	    price: {input: 2.5, cached: 1.25, output: 10}   # dollars per million tokens; or free: true
 //	    max_output: 4096
+//	  second:
+//	    dialect: anthropic       # or openai, which is the default
+//	    model: claude-haiku-4-5
+//	    key_env: ANTHROPIC_API_KEY
+//	    extra: {thinking: {type: enabled, budget_tokens: 2048}}   # more fields of every request
 //	  backup: {script: backup.txt}   # a fake provider's script instead of a url
 //	tools:
 //	  refund:

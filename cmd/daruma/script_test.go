@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"os"
+	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -23,5 +26,33 @@ func realMain() {
 
 // TestScript runs the real command against text files.
 func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: map[string]func(*testscript.TestScript, bool, []string){"servefake": serveFake}})
+}
+
+// serveFake runs daruma fake on a script until the test ends, and puts its
+// address in the place of FAKE in the other files it is given.
+func serveFake(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: servefake script [file...]")
+	}
+	path, err := exec.LookPath("daruma")
+	ts.Check(err)
+	cmd := exec.Command(path, "fake", ts.MkAbs(args[0]))
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	ts.Check(err)
+	address, _, ok := strings.Cut(line, "/v1 ")
+	if !ok {
+		ts.Fatalf("daruma fake says %q", line)
+	}
+	for _, name := range args[1:] {
+		text := strings.ReplaceAll(ts.ReadFile(name), "FAKE", address)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/daruma-run/daruma/model"
 )
 
+// BaseURL is where Anthropic itself serves.
+const BaseURL = "https://api.anthropic.com"
+
 // Options configure a [Client]. The zero value talks to Anthropic without a key.
 type Options struct {
 	// Name stands in errors and decides about rows of the failure table that
@@ -24,7 +27,7 @@ type Options struct {
 	// Anthropic's own, else the host of BaseURL.
 	Name string
 	// BaseURL is what /v1/messages is put behind; a /v1 at its end is not
-	// doubled, and a query is kept. Empty means https://api.anthropic.com.
+	// doubled, and a query is kept. Empty means [BaseURL].
 	BaseURL string
 	// Key is sent as x-api-key. Empty means none is sent.
 	Key string
@@ -67,7 +70,7 @@ var _ model.Provider = (*Client)(nil)
 func New(o Options) (*Client, error) {
 	const op = "anthropic.New"
 	if o.BaseURL == "" {
-		o.BaseURL = "https://api.anthropic.com"
+		o.BaseURL = BaseURL
 	}
 	u, err := url.Parse(o.BaseURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {

@@ -2,8 +2,10 @@ package route
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
+	"maps"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -15,11 +17,12 @@ import (
 type Target struct {
 	Name      string // by which runs know it
 	Provider  model.Provider
-	Model     string         // the provider's own name; empty means Name
-	Price     daruma.Price   // zero: not known, calls are marked unpriced
-	MaxOutput int64          // bounds every answer in tokens; zero means as the request says
-	Patience  model.Patience // deadlines besides the provider's own; zero means none
-	Breaker   Breaker        // when to stop calling it; zero means the defaults
+	Model     string                     // the provider's own name; empty means Name
+	Price     daruma.Price               // zero: not known, calls are marked unpriced
+	MaxOutput int64                      // bounds every answer in tokens; zero means as the request says
+	Extra     map[string]json.RawMessage // fields of every request that the provider knows and Daruma does not; a request's own go before them
+	Patience  model.Patience             // deadlines besides the provider's own; zero means none
+	Breaker   Breaker                    // when to stop calling it; zero means the defaults
 }
 
 // Breaker says when calls of a target stop and come back. The zero Breaker
@@ -141,6 +144,10 @@ func (l *lane) stream(ctx context.Context, r *model.Request) iter.Seq2[model.Chu
 	own.Model = l.Model
 	if l.MaxOutput > 0 && (own.MaxOutput == 0 || own.MaxOutput > l.MaxOutput) {
 		own.MaxOutput = l.MaxOutput
+	}
+	if len(l.Extra) > 0 {
+		own.Extra = maps.Clone(l.Extra)
+		maps.Copy(own.Extra, r.Extra)
 	}
 	return l.Patience.Watch(ctx, func(ctx context.Context) iter.Seq2[model.Chunk, error] {
 		return l.Provider.Stream(ctx, &own)

@@ -2,7 +2,9 @@ package route
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +59,29 @@ func TestCallCountsCost(t *testing.T) {
 	}
 	if _, err := tb.Call(t.Context(), "nobody", hello); daruma.KindOf(err) != daruma.KindNotFound {
 		t.Errorf("unknown target: %v", err)
+	}
+}
+
+// asked is a provider that says what it was asked for.
+type asked struct{ extra map[string]json.RawMessage }
+
+func (a *asked) Stream(_ context.Context, r *model.Request) iter.Seq2[model.Chunk, error] {
+	return func(yield func(model.Chunk, error) bool) {
+		a.extra = r.Extra
+		yield(model.Chunk{Text: "hi", End: true}, nil)
+	}
+}
+
+func TestExtraOfATarget(t *testing.T) {
+	a := &asked{}
+	tb := table(t, Target{Name: "m", Provider: a, Extra: map[string]json.RawMessage{"x": []byte("1"), "y": []byte("2")}})
+	r := *hello
+	r.Extra = map[string]json.RawMessage{"y": []byte("3")}
+	if _, err := tb.Call(t.Context(), "m", &r); err != nil || string(a.extra["x"]) != "1" || string(a.extra["y"]) != "3" || len(r.Extra) != 1 {
+		t.Errorf("%s %v", a.extra, err)
+	}
+	if _, err := tb.Call(t.Context(), "m", hello); err != nil || string(a.extra["y"]) != "2" {
+		t.Errorf("one call changed the next: %s %v", a.extra, err)
 	}
 }
 
