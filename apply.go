@@ -95,6 +95,8 @@ func (r *Run) fold(e Event) error {
 			r.s.Park, r.s.Asked = &p, nil
 			return nil
 		})
+	case KindUndo:
+		return folded(e, r.applyUndo)
 	case KindTurnEnded:
 		return folded(e, r.applyTurnEnded)
 	case KindCheckpoint:
@@ -187,10 +189,7 @@ func (r *Run) applySignal(p Signal) error {
 		return Fail("", KindConflict, "there is no reply that %s could be about", p.Type)
 	}
 	r.s.Open = append(r.s.Open, p)
-	if _, about := r.effectSubjectOf(p.Subject); about && len(r.s.Contra) > 0 && effectSubject(r.s.Contra[0].Key) == p.Subject {
-		r.s.Contra = slices.Clone(r.s.Contra)
-		r.s.Contra[0].Asked = true
-	}
+	r.contradictionAsked(p.Subject)
 	f := r.fallOf(p.Subject, p.Type)
 	if f == nil {
 		step, tool := r.stepOf(p.Subject)
@@ -290,6 +289,11 @@ func (r *Run) applyToolReplied(p ToolReplied) error {
 // done ends a call with the result it has. It counts as a step if it was made.
 func (r *Run) done(i int) {
 	c := &r.s.Calls[i]
+	if r.s.Undo != nil { // neither a step of the run nor a write of its agent
+		c.Phase = callDone
+		r.undone(i)
+		return
+	}
 	if c.costs() {
 		r.s.Steps++
 		r.wrote(i)

@@ -57,7 +57,7 @@ func (r *Run) applyMove(m Move) error {
 	case Degrade:
 		r.lack(m)
 	case Abort:
-		s.Ending = &Finished{State: Dead, Signal: m.Signal, Text: m.Why}
+		s.Ending, s.Revert = &Finished{State: Dead, Signal: m.Signal, Text: m.Why}, m.Compensate
 		return nil
 	}
 	if i, ok := callOf(m.Subject); ok && i < len(s.Calls) {

@@ -23,9 +23,7 @@ func (r *Run) applyReceived(p Post) error {
 	case TopicAnswer:
 		why = understood(p, func(a Answer) string { return r.answered(p, a) })
 	case TopicCancel:
-		if r.s.Cancel == nil {
-			r.s.Cancel, r.s.Park, r.s.Asked = &p, nil, nil
-		}
+		why = r.cancel(p)
 	case TopicPolicy:
 		why = understood(p, r.changed)
 	case TopicResult:
@@ -50,6 +48,21 @@ func understood[T any](p Post, act func(T) string) string {
 func (r *Run) applyPostRefused(p PostRefused) error {
 	r.s.Refused = slices.DeleteFunc(slices.Clone(r.s.Refused), func(q PostRefused) bool { return q == p })
 	return nil
+}
+
+// cancel asks the run to end. One that also asks for compensation counts even
+// where one without came before; while a run is undone it is too late for both.
+func (r *Run) cancel(p Post) (refused string) {
+	s := &r.s
+	var reason Reason
+	_ = json.Unmarshal(p.Payload, &reason) // without a reason: cancelled all the same
+	switch {
+	case s.Undo != nil:
+		return "the run is ending already: what it did is being undone"
+	case s.Cancel == nil || reason.Compensate && !s.Revert:
+		s.Cancel, s.Revert, s.Park, s.Asked = &p, reason.Compensate, nil, nil
+	}
+	return ""
 }
 
 // decided settles the approval that key and hash name, once. A yes given after
@@ -138,6 +151,10 @@ func (r *Run) act(park Parked, a Answer, by Actor) {
 			f.Over, f.Caught = true, a.Choice != AnswerAbort
 		}
 	}
+	if a.Choice == AnswerAbort && s.Undo != nil {
+		s.Undo.Stopped = "not undone: given up by " + string(by) + because(a.Text)
+		return
+	}
 	if a.Choice == AnswerAbort {
 		s.Ending = &Finished{State: Dead, Signal: park.Signal, Text: "stopped by " + string(by) + because(a.Text)}
 		return
@@ -191,6 +208,11 @@ func (r *Run) answeredCall(i int, a Answer, by Actor) {
 		c.Text = a.Text
 		r.done(i)
 	case AnswerSkip:
+		if s.Undo != nil {
+			c.Failed, c.Text = true, "left by "+string(by)+because(a.Text)
+			r.done(i)
+			return
+		}
 		c.Failed, c.Text = true, "Not available: go on without it and say so."
 		s.Level = max(s.Level, Partial)
 		s.Missing = append(slices.Clone(s.Missing), c.Name+": skipped by "+string(by)+because(a.Text))
@@ -232,6 +254,9 @@ func (r *Run) question(m Move) *Parked {
 		Options: []string{AnswerRetry, AnswerSay, AnswerSkip, AnswerAbort}}
 	i, ok := callOf(m.Subject)
 	ok = ok && i < len(r.s.Calls)
+	if ok && r.s.Undo != nil {
+		return r.undoQuestion(m, i)
+	}
 	switch {
 	case ok && r.s.Calls[i].Phase == callDoubt:
 		p.Options = []string{AnswerHappened, AnswerAbsent, AnswerSkip, AnswerAbort}
@@ -282,7 +307,7 @@ func (r *Run) restore(e Event) error {
 func (s *state) sound() bool {
 	return s.Turn > 1 && s.N > 0 && s.Model.N > 0 && s.Model.Target >= 0 && s.Model.Target < len(s.Start.Models) &&
 		s.Model.Failure == nil && s.Reply == nil && len(s.Calls) == 0 && len(s.Open) == 0 && len(s.Approve) == 0 &&
-		len(s.Refused) == 0 && len(s.Contra) == 0 && s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil
+		len(s.Refused) == 0 && len(s.Contra) == 0 && s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil && s.Undo == nil
 }
 
 // checkpoint returns the run's state as the payload of a run.checkpoint.

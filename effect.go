@@ -88,7 +88,10 @@ type ToolSpec struct {
 	Repeat       Repeat   `json:"repeat,omitzero"`        // what becomes of a call that equals one already made
 	Approve      bool     `json:"approve,omitzero"`       // every call needs an approval, whatever its risk
 	Timeout      Duration `json:"timeout,omitzero"`       // of one attempt; zero means 30 s
-	Pin          string   `json:"pin,omitempty"`          // digest of what models were told of a tool that somebody else defines; another one is another tool
+
+	// Compensate says how a call is undone; nil: it cannot be.
+	Compensate *Compensation `json:"compensate,omitempty"`
+	Pin        string        `json:"pin,omitempty"` // digest of what models were told of a tool that somebody else defines; another one is another tool
 }
 
 // Danger returns the risk of a call: the declared one, else low for reads,

@@ -59,6 +59,12 @@ type EffectRecord struct {
 	State   EffectState `json:"state"`
 	Doubted bool        `json:"doubted,omitempty"` // an attempt was in doubt, and nobody has said yet that it did not happen
 	Done    int64       `json:"done,omitzero"`     // Seq of the event that confirmed it: the order of completion
+	Undoes  string      `json:"undoes,omitempty"`  // key of the call that this one undoes
+
+	// Of a call that can be undone: what its compensation is made from.
+	Args string `json:"args,omitempty"`
+	Text string `json:"text,omitempty"` // its result
+	Ref  Digest `json:"ref,omitzero"`   // of a large result
 }
 
 // Effects returns every call with an effect, in the order of their intents.
@@ -96,8 +102,11 @@ func (r *Run) intended(p ToolCalled) {
 		return
 	}
 	s := &r.s
-	s.Effects = append(s.Effects, EffectRecord{Key: p.Key, Step: p.Command.Step(), Turn: s.Turn, Call: p.Call,
-		Tool: p.Tool, Effect: p.Effect})
+	e := EffectRecord{Key: p.Key, Step: p.Command.Step(), Turn: s.Turn, Call: p.Call, Tool: p.Tool, Effect: p.Effect, Undoes: p.Undoes}
+	if r.undoable(p.Tool) {
+		e.Args = s.Calls[p.Call].Args
+	}
+	s.Effects = append(s.Effects, e)
 }
 
 // known notes what is known of a call of this turn now. A failure of one
@@ -111,6 +120,19 @@ func (r *Run) known(call int, state EffectState) {
 		state = EffectUnknown
 	}
 	r.effectIs(i, state)
+	if e := &r.s.Effects[i]; e.State == EffectConfirmed && r.undoable(e.Tool) { // effectIs has copied the list
+		c := &r.s.Calls[call]
+		if e.Text = c.Text; e.Text == "" && c.Result != nil {
+			e.Text, e.Ref = c.Result.Text, c.Result.Ref
+		}
+	}
+}
+
+// undoable reports whether calls of a tool can be undone, or undo others.
+func (r *Run) undoable(tool string) bool {
+	return slices.ContainsFunc(r.s.Start.Tools, func(t ToolSpec) bool {
+		return t.Compensate != nil && (t.Name == tool || t.Compensate.Tool == tool)
+	})
 }
 
 // absent notes that a call of this turn is known not to have happened.

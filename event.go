@@ -27,6 +27,7 @@ const (
 	KindReceived    EventKind = "message.received"   // Post: folded in by the owner
 	KindPostRefused EventKind = "message.refused"    // PostRefused: a post that was folded in and changed nothing
 	KindParked      EventKind = "run.parked"         // Parked
+	KindUndo        EventKind = "undo.started"       // Undo: what the run has done is undone, then it ends
 	KindTurnEnded   EventKind = "turn.ended"         // TurnEnded
 	KindCheckpoint  EventKind = "run.checkpoint"     // Checkpoint
 	KindFinished    EventKind = "run.finished"       // Finished
@@ -126,7 +127,8 @@ type ToolCalled struct {
 	Tool    string    `json:"tool"` // the tool really called, an alternative perhaps
 	Key     string    `json:"key"`  // idempotency key, the same for every attempt
 	Effect  Effect    `json:"effect"`
-	Attempt int       `json:"attempt"` // from 1
+	Attempt int       `json:"attempt"`          // from 1
+	Undoes  string    `json:"undoes,omitempty"` // key of the call that this one undoes
 }
 
 // Outcome is what is known of a tool call. The zero Outcome is [Doubtful].
@@ -226,6 +228,11 @@ type Finished struct {
 	Level   Level      `json:"level,omitempty"`
 	Signal  SignalType `json:"signal,omitempty"` // root cause of a failed run
 	Text    string     `json:"text,omitempty"`   // the same in a sentence
+
+	// Compensated and Remaining list the effects of a run that was compensated:
+	// those undone, and those that still stand, with the reason.
+	Compensated []string `json:"compensated,omitempty"`
+	Remaining   []string `json:"remaining,omitempty"`
 }
 
 // RunState is where a run stands. The zero RunState is [Running].

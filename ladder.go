@@ -31,6 +31,9 @@ type Rung struct {
 	// Cap bounds the wait. Zero means 30 s. Where the other side asks for a
 	// longer wait than this, the rung is passed over.
 	Cap Duration `json:"cap,omitzero"`
+	// Compensate, of an Abort, undoes what the run has done before it ends:
+	// every effect whose tool declares how, the last first.
+	Compensate bool `json:"compensate,omitempty"`
 	// Causes restricts the rung to signals of these causes. Empty means any.
 	Causes []Cause `json:"causes,omitempty"`
 }
@@ -56,6 +59,8 @@ type Move struct {
 	Subject string     `json:"subject"`
 	Wait    Duration   `json:"wait,omitzero"`
 	Why     string     `json:"why,omitempty"` // one line for people
+
+	Compensate bool `json:"compensate,omitempty"` // of an abort: what was done is undone
 
 	// Filled in by the core after the ladder has chosen.
 	Command CommandID `json:"command,omitempty"` // of the wait, or of the attempt that follows
@@ -106,6 +111,8 @@ func checkRungs(name string, rungs []Rung) error {
 			return Fail(op, KindInvalid, "ladder for %s, rung %d: nothing can come after %s", name, i, r.Remedy)
 		case last && len(r.Causes) > 0:
 			return Fail(op, KindInvalid, "ladder for %s, rung %d: the end must hold for every cause", name, i)
+		case r.Compensate && r.Remedy != Abort:
+			return Fail(op, KindInvalid, "ladder for %s, rung %d: compensate with %s; accepted: with abort", name, i, r.Remedy)
 		case r.Max < 0 || r.First < 0 || !(r.Factor >= 0) || math.IsInf(r.Factor, 0) || r.Cap < 0:
 			return Fail(op, KindInvalid, "ladder for %s, rung %d (%s): max, first, factor and cap must not be negative or infinite", name, i, r.Remedy)
 		}
@@ -141,7 +148,7 @@ func (l Ladder) Next(h History) Move {
 		if r.Remedy != Abort && !h.Can.Has(r.Remedy) {
 			continue
 		}
-		move.Remedy, move.Rung, move.Try = r.Remedy, i, taken+1
+		move.Remedy, move.Rung, move.Try, move.Compensate = r.Remedy, i, taken+1, r.Compensate
 		switch {
 		case r.Remedy == Retry:
 			move.Wait = r.wait(taken, h)

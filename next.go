@@ -44,12 +44,12 @@ func (r *Run) decide() []Event {
 		if r.inFlight() {
 			return nil
 		}
-		return r.finish(r.cancelled())
+		return r.end(r.cancelled(), s.Revert)
 	case s.Ending != nil:
 		if r.inFlight() {
 			return nil
 		}
-		return r.finish(*s.Ending)
+		return r.end(*s.Ending, s.Revert)
 	case s.Park != nil:
 		return nil
 	case s.Claims >= s.Start.Limits.Claims:
@@ -60,6 +60,9 @@ func (r *Run) decide() []Event {
 	}
 	if r.judging() == "" && len(s.Open) > 0 {
 		return r.climb()
+	}
+	if s.Undo != nil {
+		return r.decideUndo()
 	}
 	if e := r.contradictions(); e != nil {
 		return e
@@ -295,7 +298,7 @@ func (r *Run) callCommands(flying bool) []Command {
 			cmd.Op = OpCallTool
 		case flying:
 			continue
-		case c.Phase == callProposed && spec.Effect == Read && spec.Name != "" && room > 0 && !r.needsApproval(c, spec):
+		case c.Phase == callProposed && r.s.Undo == nil && spec.Effect == Read && spec.Name != "" && room > 0 && !r.needsApproval(c, spec):
 			cmd.Op = OpCallTool
 			room--
 		case c.Phase == callVerifying:
@@ -321,6 +324,9 @@ func (t ToolSpec) deadline() Duration {
 
 // timeout bounds a command by what is left of the run's time.
 func (r *Run) timeout(own Duration) time.Duration {
+	if r.s.Undo != nil {
+		return time.Duration(own) // a run without time left is undone all the same
+	}
 	left := r.s.Start.Limits.Time - r.s.Active
 	return time.Duration(max(min(own, left), Duration(time.Millisecond)))
 }

@@ -90,6 +90,9 @@ func (r *Run) climb() []Event {
 		h.Tried = fall.Moves
 	}
 	move := r.s.Start.Ladder.Next(h)
+	if r.s.Undo != nil && move.Remedy.Ends() {
+		move.Remedy, move.Compensate = Escalate, false // what is half undone is never left without a word
+	}
 	if i, isCall := callOf(sig.Subject); isCall && i < len(r.s.Calls) && move.Remedy == SwitchModel {
 		move.Subject = SubjectReply // another model answers in the place of this reply
 	}
@@ -125,6 +128,9 @@ func (r *Run) can(sig Signal) RemedySet {
 		}
 		allow(Retry, !doubt && !done && retryable(sig.Kind) || doubt && (spec.Effect.Repeatable() || spec.OnDoubt == DoubtRetry))
 		allow(Verify, doubt && spec.Verify && spec.OnDoubt == DoubtVerify)
+		if s.Undo != nil {
+			return can
+		}
 		allow(SwitchTool, !doubt && !done && sig.Kind != KindDenied && r.alternative(c, spec) != "")
 		allow(Reflect, !doubt && think)
 		allow(SwitchModel, c.Phase == callProposed && other && !r.begun()) // what is wrong is the model's

@@ -72,6 +72,8 @@ type Answer struct {
 // Reason says in words why somebody acted.
 type Reason struct {
 	Text string `json:"text,omitempty"`
+	// Compensate, of a cancel, undoes what the run has done before it ends.
+	Compensate bool `json:"compensate,omitempty"`
 }
 
 // Policy changes what a run was started with. Zero fields change nothing.

@@ -2,6 +2,7 @@ package daruma_test
 
 import (
 	"cmp"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -53,7 +54,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, must := range []string{"checkpoint", "retry", "reflect", "switch_model", "switch_tool", "degrade", "escalate", "verify", "wrap_up",
-		"park", "abort", "approval", "replayed", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending"} {
+		"park", "abort", "approval", "replayed", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "undone", "undoes"} {
 		if total[must] == 0 {
 			t.Errorf("not one history hit %q", must)
 		}
@@ -82,6 +83,8 @@ type world struct {
 	thought   map[daruma.SignalType]int
 	said      map[string][]daruma.Outcome // what was said from outside, by key
 	knew      []daruma.EffectRecord
+	wishes    map[string]string // what each key does
+	undid     int64             // when what was undone last had been done
 	decisions int
 	question  string // the last one answered
 }
@@ -89,7 +92,7 @@ type world struct {
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{shell: newShell(t, "run_random"), t: t, dice: rand.New(rand.NewPCG(seed, 1)), hits: map[string]int{}, work: map[daruma.CommandID]string{}, keys: map[string]string{},
 		calls: map[string]string{}, doubtful: map[string]bool{}, done: map[string]bool{}, flying: map[string]daruma.ToolCalled{},
-		did: map[string]bool{}, approved: map[string]bool{}, thought: map[daruma.SignalType]int{}, said: map[string][]daruma.Outcome{}}
+		did: map[string]bool{}, approved: map[string]bool{}, thought: map[daruma.SignalType]int{}, said: map[string][]daruma.Outcome{}, wishes: map[string]string{}}
 	w.strict, w.tick = false, 7*time.Millisecond
 	w.seen = w.note
 	w.bad = w.one(8) == 0
@@ -101,6 +104,9 @@ func newWorld(t testing.TB, seed uint64) *world {
 			spec.Effect = daruma.Unsafe
 		}
 		spec.Verify = spec.OnDoubt == daruma.DoubtVerify
+		if by := w.one(5); by < i && w.one(2) == 0 && st.Tools[by].Effect != daruma.Read {
+			spec.Compensate = &daruma.Compensation{Tool: fmt.Sprintf("t%d", by), Args: []json.RawMessage{nil, []byte(`{"of":"$key"}`), []byte(`{"x":"$args/a"}`)}[w.one(3)]}
+		}
 		spec.ReplaceWrite = w.one(3) == 0
 		spec.Repeat = daruma.Repeat(max(0, w.one(6)-2))
 		if w.one(2) == 0 {
@@ -237,14 +243,40 @@ func (w *world) called(c daruma.ToolCalled) {
 		w.t.Fatalf("%s is unsafe, in doubt, and goes out again", c.Command)
 	case (spec.Approve || spec.Danger() >= daruma.RiskHigh) && !w.approved[w.action(c.Tool, c.Call)]:
 		w.t.Fatalf("%s goes out without a yes", c.Command)
-	case c.Attempt == 1 && w.did[w.wish(c.Tool, c.Call)] && !w.approved[w.action(c.Tool, c.Call)] &&
+	case c.Undoes == "" && c.Attempt == 1 && w.did[w.wish(c.Tool, c.Call)] && !w.approved[w.action(c.Tool, c.Call)] &&
 		spec.Repeats() != daruma.RepeatAllow && (spec.Repeat != daruma.RepeatAuto || spec.Effect != daruma.Unsafe):
 		w.t.Fatalf("%s was done before, and is done again", c.Command)
 	}
+	w.undoes(c)
 	if _, out := w.flying[c.Key]; out {
 		w.t.Fatalf("%s goes out while it is out", c.Command)
 	}
 	w.flying[c.Key] = c
+}
+
+// undoes checks that a call which undoes another comes in its turn: the last
+// that was done is undone first, one at a time, and none twice.
+func (w *world) undoes(c daruma.ToolCalled) {
+	if c.Undoes == "" {
+		return
+	}
+	w.hits["undoes"]++
+	if len(w.flying) > 0 {
+		w.t.Fatalf("%s goes out beside %v", c.Command, w.flying)
+	}
+	var of daruma.EffectRecord
+	for _, e := range w.run.Effects() {
+		if e.Key == c.Undoes {
+			of = e
+		}
+	}
+	if of.State != daruma.EffectConfirmed {
+		w.t.Fatalf("%s undoes %s, which is %s", c.Command, of.Step, of.State)
+	}
+	if w.undid != 0 && of.Done > w.undid {
+		w.t.Fatalf("%s undoes %s, which was done after one undone before", c.Command, of.Step)
+	}
+	w.undid = of.Done
 }
 
 func (w *world) action(tool string, call int) string {
@@ -346,7 +378,7 @@ func (w *world) post() {
 	p := daruma.Post{Key: strconv.Itoa(w.decisions), By: "user:bob"}
 	switch w.one(20) {
 	case 0:
-		p.Topic = daruma.TopicCancel
+		p.Topic, p.Payload = daruma.TopicCancel, payload(daruma.Reason{Compensate: w.one(3) > 0})
 	case 1:
 		p.Topic, p.Payload = "weather", payload("rain")
 	case 18, 19:
@@ -395,6 +427,9 @@ func (w *world) effects(e daruma.Event) {
 		if i < len(w.knew) {
 			was = w.knew[i]
 		}
+		if i >= len(w.knew) {
+			w.wishes[now.Key] = w.wish(now.Tool, now.Call)
+		}
 		if i >= len(w.knew) || was.State == now.State {
 			continue
 		}
@@ -405,9 +440,11 @@ func (w *world) effects(e daruma.Event) {
 		switch said := w.said[now.Key]; {
 		case now.State == daruma.EffectConfirmed && slices.Contains(said, daruma.Succeeded):
 			w.done[now.Key] = true
+			w.did[w.wishes[now.Key]] = true
 		case now.State == daruma.EffectFailed && (slices.Contains(said, daruma.Absent) || slices.Contains(said, daruma.Failed)):
 			delete(w.doubtful, now.Key)
 			delete(w.done, now.Key) // a human has believed it
+			delete(w.did, w.wishes[now.Key])
 		}
 		if now.State.Settled() {
 			delete(w.flying, now.Key)
@@ -472,6 +509,13 @@ func (w *world) rest() {
 	if w.run.State() == daruma.ParkedState {
 		w.receive(daruma.Post{Topic: daruma.TopicCancel, Key: "end", By: "user:bob"})
 		w.look()
+	}
+	if p := w.run.Parked(); p != nil && slices.Contains(p.Options, daruma.AnswerAbort) { // while it is undone a cancel is too late
+		w.receive(daruma.Post{Topic: daruma.TopicAnswer, Key: "end of undoing", By: "user:bob", Payload: payload(daruma.Answer{Question: p.ID, Choice: daruma.AnswerAbort})})
+		w.look()
+	} else if len(w.run.Approvals()) > 0 {
+		w.hits["undo needs approval"]++
+		return
 	}
 	if w.run.Finished() == nil {
 		w.t.Fatalf("the run is %s after a cancel", w.run.State())

@@ -58,6 +58,8 @@ type state struct {
 	Cancel   *Post                 `json:"cancel,omitempty"`
 	Fork     *Forked               `json:"fork,omitempty"`   // what the last fork was, its record aside
 	Record   map[string]Write      `json:"record,omitempty"` // what the runs it was forked from have written, by action
+	Revert   bool                  `json:"revert,omitempty"` // with Ending: what was done is undone first
+	Undo     *undoing              `json:"undo,omitempty"`
 	Effects  []EffectRecord        `json:"effects,omitempty"`
 	Contra   []contradiction       `json:"contradicted,omitempty"` // settled calls of which somebody says the opposite
 	Refused  []PostRefused         `json:"refused,omitempty"`      // posts that changed nothing, to be told in events
@@ -300,6 +302,10 @@ func (r *Run) Idle() bool { return r.State() != Running }
 func (r *Run) waiting() bool {
 	if r.s.Ending != nil || r.s.Cancel != nil || len(r.s.Open) > 0 {
 		return false
+	}
+	if r.s.Undo != nil {
+		i := r.undoNext()
+		return i >= 0 && (r.s.Calls[i].Phase == callWaiting || r.s.Calls[i].Phase == callReconciling)
 	}
 	if r.s.Reply == nil {
 		return r.s.Turn > 0 && r.s.Model.Failure == nil && !r.s.Model.Until.IsZero()

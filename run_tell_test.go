@@ -54,6 +54,13 @@ func (s *script) tell(e daruma.Event) string {
 	case daruma.KindPostRefused:
 		v := decode[daruma.PostRefused](s.t, e)
 		return fmt.Sprintf("refused %s of %s: %s", v.Topic, v.By, v.Why)
+	case daruma.KindUndo:
+		v := decode[daruma.Undo](s.t, e)
+		line := "undo"
+		for _, c := range v.Calls {
+			line += fmt.Sprintf(" %s by %s %s%s;", c.Of, c.Tool, c.Args, c.Fault)
+		}
+		return line
 	case daruma.KindTurnEnded:
 		return "turn ended"
 	case daruma.KindFinished:
@@ -64,6 +71,12 @@ func (s *script) tell(e daruma.Event) string {
 		}
 		for _, m := range v.Missing {
 			line += "\n      missing: " + m
+		}
+		for _, u := range v.Compensated {
+			line += "\n      compensated: " + u
+		}
+		for _, u := range v.Remaining {
+			line += "\n      remaining: " + u
 		}
 		return line
 	}

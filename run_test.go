@@ -143,6 +143,8 @@ func (s *script) act(verb string, words []string) {
 		for _, m := range s.run.Messages() {
 			s.message(m)
 		}
+	case "cancel":
+		s.post(daruma.TopicCancel, "", payload(daruma.Reason{Text: "enough", Compensate: word(words, 0) == "compensate"}))
 	case "late":
 		s.late(words)
 	case "effects":
@@ -185,6 +187,9 @@ func (s *script) start(words []string) {
 			for tool := range strings.SplitSeq(value, ",") {
 				st.Tools = append(st.Tools, toolOf(s.t, tool))
 			}
+		case "abort":
+			st.Ladder.Default = []daruma.Rung{{Remedy: daruma.Abort, Compensate: value == "compensate"}}
+			st.Ladder.Rungs = map[daruma.SignalType][]daruma.Rung{daruma.UnknownOutcome: daruma.DefaultLadder().Rungs[daruma.UnknownOutcome]}
 		case "without":
 			var r daruma.Remedy
 			noError(s.t, r.UnmarshalText([]byte(value)))
@@ -208,6 +213,17 @@ func toolOf(t testing.TB, text string) daruma.ToolSpec {
 			spec.Approve = true
 		case "replace_write":
 			spec.ReplaceWrite = true
+		case "undo": // undo=TOOL, or with a mapping undo=TOOL/id~$result.booking;why~undone
+			by, pairs, mapped := strings.Cut(value, "/")
+			spec.Compensate = &daruma.Compensation{Tool: by}
+			args := map[string]string{}
+			for pair := range strings.SplitSeq(pairs, ";") {
+				key, from, _ := strings.Cut(pair, "~")
+				args[key] = strings.ReplaceAll(from, ".", "/")
+			}
+			if mapped {
+				spec.Compensate.Args = payload(args)
+			}
 		case "repeat":
 			noError(t, spec.Repeat.UnmarshalText([]byte(value)))
 		case "cap":

@@ -66,6 +66,9 @@ func (r *Run) settled(p Post, st Settlement) (refused string) {
 		c.Late = &says
 	case c == nil || c.Phase == callDone: // given up by a human: for the record
 		r.effectIs(i, effectOf(st.Outcome))
+		if e = &r.s.Effects[i]; e.State == EffectConfirmed && r.undoable(e.Tool) {
+			e.Text = st.Text
+		}
 	default:
 		r.resolve(e.Call, says)
 	}
@@ -170,6 +173,14 @@ func (r *Run) contradictions() []Event {
 	sig := Signal{Type: Contradiction, Severity: Critical, Subject: effectSubject(x.Key), Detector: "settle/1", Evidence: []string{e.Step},
 		Cause: CausePermanent, Message: fmt.Sprintf("%s was settled as %s, and %s says %s%s", e.Tool, e.State, x.Says.By, x.Says.Outcome, because(excerpt(x.Says.Text, 200)))}
 	return []Event{NewEvent(KindSignal, ActorCore, sig)}
+}
+
+// contradictionAsked notes that the signal of a contradiction has been raised.
+func (r *Run) contradictionAsked(subject string) {
+	if len(r.s.Contra) > 0 && effectSubject(r.s.Contra[0].Key) == subject {
+		r.s.Contra = slices.Clone(r.s.Contra)
+		r.s.Contra[0].Asked = true
+	}
 }
 
 // judgedEffect is the word of a human on a contradiction: it is what counts,

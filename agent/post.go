@@ -37,6 +37,14 @@ func Cancel(ctx context.Context, j Poster, run daruma.RunID, by daruma.Actor, re
 	return post(ctx, j, run, daruma.TopicCancel, "cancel", by, daruma.Reason{Text: reason})
 }
 
+// Compensate asks a run to stop as [Cancel] does, and to undo what it has done
+// before it ends: every effect whose tool declares a compensation, the last
+// first. What cannot be undone is named in the end. It counts after a Cancel as
+// well, as long as the run has not ended. Errors are those of [Cancel].
+func Compensate(ctx context.Context, j Poster, run daruma.RunID, by daruma.Actor, reason string) error {
+	return post(ctx, j, run, daruma.TopicCancel, "compensate", by, daruma.Reason{Text: reason, Compensate: true})
+}
+
 // Decide says yes or no to an open approval, by its id or, where that names
 // one approval alone, by the end of it or the id of its run. The decision is bound to the exact
 // call through the approval's hash, and the first one counts. Errors:

@@ -86,6 +86,9 @@ func NewSetWith(options Options, tools ...Tool) (*Set, error) {
 				return nil, invalid("tool %q has the alternative %q; accepted: names of other tools of the set", m.Spec.Name, name)
 			}
 		}
+		if err := s.checkCompensation(m); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
