@@ -168,9 +168,9 @@ func (r *Run) cancelled() Finished {
 	var reason Reason
 	folded(Event{Payload: r.s.Cancel.Payload}, func(p Reason) error { reason = p; return nil }) // without a reason: cancelled all the same
 	f := Finished{State: Cancelled, Text: "cancelled by " + string(r.s.Cancel.By) + because(reason.Text)}
-	for i := range r.s.Calls {
-		if c := &r.s.Calls[i]; c.Phase == callDoubt || c.Phase == callVerifying || c.Phase == callReconciling || c.Phase == callAsked && c.Result != nil && c.Result.Outcome == Doubtful {
-			f.Missing = append(f.Missing, fmt.Sprintf("%s: its outcome is unknown (key %s)", c.Tool, r.key(i)))
+	for _, e := range r.s.Effects {
+		if e.State == EffectUnknown { // while it waits to be sent again, too
+			f.Missing = append(f.Missing, fmt.Sprintf("%s: its outcome is unknown (key %s)", e.Tool, e.Key))
 		}
 	}
 	return f

@@ -81,18 +81,11 @@ func (s *Shell) Fork(ctx context.Context, f Fork) (daruma.RunID, error) {
 			return "", err
 		}
 	}
-	if node := s.taking(); node != "" {
-		defer s.starts.Done()
-		tx.Node = node
-	}
-	if err := s.journal.Commit(ctx, []daruma.Tx{tx})[0]; err != nil {
+	if err := s.begin(ctx, tx); err != nil {
 		if taken, ok := errors.AsType[*daruma.KeyTaken](err); ok && taken.Same && f.Key != "" {
 			return taken.Run, nil
 		}
 		return "", err
-	}
-	if tx.Node != "" {
-		s.hand(tx)
 	}
 	return f.ID, nil
 }

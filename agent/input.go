@@ -45,6 +45,9 @@ type (
 		poisoned error // the run cannot go on
 	}
 
+	// unborn is a run of which nobody knows whether it has begun as ours.
+	unborn daruma.RunID
+
 	woken    struct{} // the journal may have more to say
 	draining struct{} // begin no more, come to an end
 )

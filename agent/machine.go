@@ -99,6 +99,10 @@ func (m *machine) take(in input) {
 		m.takeRun(in)
 	case claimed:
 		m.takeClaimed(in)
+	case unborn:
+		if id := daruma.RunID(in); m.runs[id] == nil {
+			m.out.give = append(m.out.give, id)
+		}
 	case woken:
 		m.claimBy(m.now)
 	case draining:

@@ -58,21 +58,46 @@ func (s *Shell) Start(ctx context.Context, start Start) (daruma.RunID, error) {
 		return "", err
 	}
 	tx := p.first(start, now, nonce(16))
+	err := s.begin(ctx, tx)
+	if taken, ok := errors.AsType[*daruma.KeyTaken](err); ok && taken.Same && start.Key != "" {
+		return taken.Run, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return start.ID, nil
+}
+
+// begin commits the Tx that begins a run, and hands the run to the loop where
+// this shell takes runs on.
+func (s *Shell) begin(ctx context.Context, tx daruma.Tx) error {
 	if node := s.taking(); node != "" {
 		defer s.starts.Done()
 		tx.Node = node
 	}
-	err := s.journal.Commit(ctx, []daruma.Tx{tx})[0]
-	if err != nil {
-		if taken, ok := errors.AsType[*daruma.KeyTaken](err); ok && taken.Same && start.Key != "" {
-			return taken.Run, nil
+	in, err := s.bear(ctx, tx)
+	if tx.Node != "" && in != nil {
+		select {
+		case s.inputs <- in:
+		case <-s.finished: // the journal is down; the next process claims it
 		}
-		return "", err
 	}
-	if tx.Node != "" {
-		s.hand(tx)
+	return err
+}
+
+// bear commits the Tx that begins a run, and returns what the loop must know
+// of it: the run, or that nobody knows whether it has begun. In the second case
+// it may stand in the journal as this shell's, and nobody else would take it.
+func (s *Shell) bear(ctx context.Context, tx daruma.Tx) (input, error) {
+	err := s.journal.Commit(ctx, []daruma.Tx{tx})[0]
+	if err == nil {
+		return born(tx), nil
 	}
-	return start.ID, nil
+	switch daruma.KindOf(err) {
+	case daruma.KindTimeout, daruma.KindCancelled, daruma.KindUnavailable:
+		return unborn(tx.Run), err
+	}
+	return nil, err
 }
 
 // taking returns the node for which a new run may be born, "" while this shell
@@ -85,14 +110,6 @@ func (s *Shell) taking() string {
 	}
 	s.starts.Add(1)
 	return s.node
-}
-
-// hand gives a run that was born here to the loop.
-func (s *Shell) hand(tx daruma.Tx) {
-	select {
-	case s.inputs <- born(tx):
-	case <-s.finished: // the journal is down; the next process claims it
-	}
 }
 
 // born is a run that the Tx has begun for this shell.

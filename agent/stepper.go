@@ -129,7 +129,8 @@ func (s *Stepper) Step(now time.Time, in ...Input) Due {
 }
 
 // Start is [Shell.Start] at a time, for a start with an ID. The nonce must
-// differ from run to run. The input is the run, born under this process; a
+// differ from run to run. The input is to be handed in whether there was an
+// error or not: the run, born under this process, may be there all the same. A
 // process that is draining must not be given any.
 func (s *Stepper) Start(ctx context.Context, now time.Time, start Start, nonce string) (Input, error) {
 	p := s.s.agents[start.Agent]
@@ -138,10 +139,8 @@ func (s *Stepper) Start(ctx context.Context, now time.Time, start Start, nonce s
 	}
 	tx := p.first(start, now.UTC().Truncate(time.Microsecond), nonce)
 	tx.Node = s.s.node
-	if err := s.s.journal.Commit(ctx, []daruma.Tx{tx})[0]; err != nil {
-		return Input{}, err
-	}
-	return Input{born(tx)}, nil
+	in, err := s.s.bear(ctx, tx)
+	return Input{in}, err
 }
 
 // Claim claims runs, as due.Claim asks for, and folds them. The input says

@@ -24,9 +24,10 @@ var errCrashed = errors.New("the journal has crashed")
 type Memory struct {
 	wake chan struct{}
 
-	mu    sync.Mutex // guards down and everything in store
+	mu    sync.Mutex // guards down and everything in store and cache
 	down  error
 	store *store
+	cache *cache // nil: every write is durable at once
 }
 
 var _ daruma.Journal = (*Memory)(nil)
@@ -107,23 +108,6 @@ func NewMemory() *Memory {
 	}
 }
 
-// Crash makes every later call on m fail with KindDown, as if its process had
-// been killed, and returns a journal over what m had acknowledged, in which no
-// node holds any run.
-func (m *Memory) Crash() *Memory {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.down = daruma.Fail("memory", daruma.KindDown, "%w", errCrashed)
-	for _, r := range m.store.runs {
-		if r.info.Node != "" {
-			r.info.Node, r.lost = "", true
-		}
-	}
-	next := &Memory{wake: make(chan struct{}, 1), store: m.store}
-	next.wake <- struct{}{}
-	return next
-}
-
 // lock takes the mutex unless the journal is down or the context is done.
 func (m *Memory) lock(ctx context.Context, op string) error {
 	if err := ctx.Err(); err != nil {
@@ -158,14 +142,23 @@ func (m *Memory) Post(ctx context.Context, p daruma.Post) (bool, error) {
 		return false, err
 	}
 	defer m.mu.Unlock()
-	id := postID{p.Tenant, p.Run, daruma.PostID{Topic: p.Topic, Key: p.Key}}
-	if _, again := m.store.posts[id]; again {
-		return false, nil
-	}
 	if p.Time.IsZero() {
 		p.Time = time.Now()
 	}
 	p.Time, p.Payload = stored(p.Time), bytes.Clone(p.Payload)
+	fresh, err := m.post(p)
+	if fresh {
+		m.wrote(func(n *Memory) { n.post(p) })
+	}
+	return fresh, err
+}
+
+func (m *Memory) post(p daruma.Post) (bool, error) {
+	const op = "memory.Post"
+	id := postID{p.Tenant, p.Run, daruma.PostID{Topic: p.Topic, Key: p.Key}}
+	if _, again := m.store.posts[id]; again {
+		return false, nil
+	}
 	r := m.store.runs[p.Run]
 	switch {
 	case r == nil:

@@ -26,6 +26,14 @@ func (m *Memory) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, erro
 		return out, err
 	}
 	defer m.mu.Unlock()
+	out = m.claim(c)
+	if len(out.Runs) > 0 {
+		m.wrote(func(n *Memory) { n.claim(c) })
+	}
+	return out, nil
+}
+
+func (m *Memory) claim(c daruma.Claim) (out daruma.Claims) {
 	for _, id := range m.store.order {
 		r := m.store.runs[id]
 		switch {
@@ -43,7 +51,7 @@ func (m *Memory) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, erro
 			out.Runs = append(out.Runs, r.claim(c))
 		}
 	}
-	return out, nil
+	return out
 }
 
 // due says whether somebody should take the run now.

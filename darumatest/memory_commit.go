@@ -23,7 +23,9 @@ func (m *Memory) Commit(ctx context.Context, txs []daruma.Tx) []error {
 	}
 	defer m.mu.Unlock()
 	for i := range txs {
-		verdicts[i] = m.commit(&txs[i])
+		if verdicts[i] = m.commit(&txs[i]); verdicts[i] == nil {
+			m.wroteTx(&txs[i])
+		}
 	}
 	return verdicts
 }

@@ -1,0 +1,172 @@
+package darumatest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/daruma-run/daruma"
+)
+
+// DrawPlan draws a plan: one to four runs of an agent with one to five tools of
+// all classes, and as many faults as make a bad day. The same seed gives the
+// same plan.
+func DrawPlan(seed uint64) *Plan {
+	d := &drawer{dice: rand.New(rand.NewPCG(seed, 3))}
+	d.add("seed %d", seed)
+	d.add("process nodes=%d workers=%d", 1+d.one(5)/4, []int{1, 2, 8, 8}[d.one(4)])
+	d.add("limits steps=%d parallel=%d claims=%d reflections=%d approval_time=%s time=%s model_time=%s approve=%s", 3+d.one(20), 1+d.one(4), 2+d.one(3),
+		1+d.one(4), 30*time.Second+d.upto(5*time.Minute), 10*time.Second+d.upto(5*time.Minute), time.Second+d.upto(20*time.Second), d.of("high", "high", "medium", "critical"))
+	d.add("models%s", d.each(1+d.one(3), func(i int) string { return fmt.Sprint("m", i) }))
+	tools := 1 + d.one(5)
+	for i := range tools {
+		d.tool(i, tools)
+	}
+	bad := []int{0, 1, 3, 6}[d.one(4)] // faults of each sort, at most
+	runs := 1 + d.one(4)
+	for r := range runs {
+		d.run(fmt.Sprint("r", r), tools, bad)
+	}
+	for range d.one(2 * (bad + 1)) {
+		d.add("disk %d %s", 1+d.one(40), d.of("lost unavailable", "lost exhausted", "lost timeout", "unsure unavailable", "unsure timeout",
+			"unsure cancelled", "unsure timeout", "stop", "stop lost"))
+	}
+	for range d.one(bad + 1) {
+		d.add("claim %d lost %s", 1+d.one(12), d.of("unavailable", "timeout"))
+	}
+	for range d.one(2 * (bad + 1)) {
+		how := ""
+		if d.one(2) == 0 {
+			how = fmt.Sprintf("power keep=%d ", d.one(4))
+		}
+		d.add("die %d part=%d %sdown=%s", 2+d.one(90), d.one(4), how, d.upto(5*time.Second))
+	}
+	for range d.one(bad + 1) {
+		at, node := d.upto(40*time.Second), d.one(2)
+		switch d.one(5) {
+		case 0:
+			d.add("clock at=%s by=%s", at, []time.Duration{-10 * time.Minute, -3 * time.Second, 2 * time.Second, 7 * time.Minute, time.Hour}[d.one(5)])
+		case 1:
+			d.add("stall at=%s node=%d for=%s", at, node, d.upto(40*time.Second))
+		case 2: // it stands still, loses its lease, and goes on as if nothing had been
+			d.add("stall at=%s node=%d for=%s", at, node, 5*time.Second+d.upto(40*time.Second))
+			d.add("expire at=%s node=%d", at+d.upto(5*time.Second), node)
+		case 3:
+			d.add("expire at=%s node=%d", at, node)
+		case 4:
+			d.add("drain at=%s node=%d grace=%s down=%s", at, node, d.upto(10*time.Second), d.upto(2*time.Second))
+		}
+	}
+	p, err := ReadPlan(strings.Join(d.lines, "\n"))
+	if err != nil {
+		panic(err) // what is drawn can be read
+	}
+	return p
+}
+
+type drawer struct {
+	dice  *rand.Rand
+	lines []string
+}
+
+func (d *drawer) add(format string, args ...any) {
+	d.lines = append(d.lines, fmt.Sprintf(format, args...))
+}
+
+func (d *drawer) one(n int) int { return d.dice.IntN(n) }
+
+func (d *drawer) of(words ...string) string { return words[d.one(len(words))] }
+
+// upto draws a duration in milliseconds.
+func (d *drawer) upto(most time.Duration) time.Duration {
+	return time.Duration(d.one(int(most/time.Millisecond))) * time.Millisecond
+}
+
+func (d *drawer) each(n int, word func(int) string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(" " + word(i))
+	}
+	return b.String()
+}
+
+var effects = []daruma.Effect{daruma.Unsafe, daruma.Unsafe, daruma.Read, daruma.Idempotent, daruma.Keyed, daruma.Transactional, daruma.Payment}
+
+func (d *drawer) tool(i, tools int) {
+	text := fmt.Sprintf("tool t%d effect=%s timeout=%s", i, effects[d.one(len(effects))], time.Second+d.upto(15*time.Second))
+	switch d.one(4) {
+	case 0:
+		text += " on_doubt=verify verify"
+	case 1:
+		text += " on_doubt=" + d.of("retry", "abort", "ask")
+	}
+	if d.one(4) == 0 {
+		text += " risk=" + d.of("low", "medium", "high")
+	}
+	if d.one(6) == 0 {
+		text += " approve"
+	}
+	if d.one(2) == 0 {
+		text += " capability=c"
+	}
+	if d.one(3) == 0 {
+		text += " replace_write"
+	}
+	if other := d.one(tools); other != i && d.one(4) == 0 {
+		text += fmt.Sprintf(" alternatives=t%d", other)
+	}
+	d.add("%s", text)
+}
+
+var (
+	modelFaults = strings.Fields(`rate_limited unavailable timeout quota unauthorized overflow refused broken unknown internal invalid
+		hang empty cut unfinished filtered garbage unknown twice huge`)
+	callFaults = strings.Fields(`rate_limited unavailable timeout invalid denied exhausted not_found unauthorized needs_approval broken
+		hang hang late late unsure unsure never never lie boast big`)
+)
+
+// run draws a run: what its models say, what goes wrong with it, and what
+// people do.
+func (d *drawer) run(id string, tools, bad int) {
+	d.add("run %s at=%s", id, d.upto(3*time.Second))
+	for range d.one(6) {
+		text := "turn " + id
+		if d.one(2) == 0 {
+			text += fmt.Sprintf(" text:%d", d.one(4000))
+		}
+		for range 1 + d.one(3) {
+			text += fmt.Sprintf(" t%d:%d", d.one(tools), d.one(3))
+		}
+		d.add("%s", text)
+	}
+	after := func() string {
+		if d.one(3) > 0 {
+			return ""
+		}
+		return " after=" + (100*time.Millisecond + d.upto(40*time.Second)).String()
+	}
+	for range d.one(2*bad + 1) {
+		d.add("model %s %d %s%s", id, 1+d.one(12), modelFaults[d.one(len(modelFaults))], after())
+	}
+	for range d.one(2*bad + 1) {
+		d.add("call %s %d %s%s", id, 1+d.one(12), callFaults[d.one(len(callFaults))], after())
+	}
+	for range d.one(3) {
+		d.add("approve %s %d %s", id, 1+d.one(4), d.of("yes", "no", "wrong", "late", "twice", "never"))
+	}
+	for range d.one(3) {
+		d.add("answer %s %d %s", id, 1+d.one(4), d.of("retry", "say", "skip", "abort", "happened", "absent"))
+	}
+	for range d.one(bad + 1) {
+		twice := ""
+		if d.one(3) == 0 {
+			twice = " twice"
+		}
+		d.add("post %s at=%s %s%s", id, d.upto(20*time.Second), d.of("cancel", "policy", "weather", "weather", "approval", "answer:retry", "answer:abort",
+			"result", "result", "result:success", "result:absent", "result:failure"), twice)
+	}
+	if bad > 0 && d.one(10) == 0 {
+		d.add("poison %s n=%d", id, 1+d.one(8))
+	}
+}
