@@ -19,7 +19,7 @@ func (r *Run) applyForked(p Forked) error {
 		}
 	}
 	s.Open, s.Approve, s.Park, s.Asked, s.Cancel, s.Ending, s.Refused = nil, nil, nil, nil, nil, nil, nil
-	s.Effects, s.Contra = nil, nil
+	s.Effects, s.Written, s.Contra = nil, nil, nil
 	s.Claims, s.Steps, s.Usage, s.Cost, s.Active, s.Thought, s.Soft = 0, 0, Usage{}, 0, 0, nil, nil
 	if s.Reply != nil {
 		s.Steps = 1 // the answer that is being acted on

@@ -98,10 +98,11 @@ func (w *walked) before(e Event) {
 	}
 }
 
-// addCall notes the step of a call of this turn, if there is such a call.
+// addCall notes the step of a call of this turn, if there is such a call. In a
+// turn that is closed, as that of a compensation is, nothing new begins.
 func (w *walked) addCall(i int) bool {
 	r := w.run
-	if i < 0 || i >= len(r.s.Calls) {
+	if i < 0 || i >= len(r.s.Calls) || r.s.Closed {
 		return false
 	}
 	c := &r.s.Calls[i]
