@@ -29,11 +29,17 @@ func (cmd *serveCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	return p.again(ctx, func(opened func()) error { return p.serve(ctx, c, path, opened) })
+}
+
+// serve owns the journal until it is interrupted or the journal stops.
+func (p *program) serve(ctx context.Context, c *config, path string, opened func()) error {
 	db, err := sqlite.Open(ctx, path, nil)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	opened()
 	shell, err := c.shell(db, p.announce)
 	if err != nil {
 		return err
