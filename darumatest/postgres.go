@@ -31,7 +31,7 @@ type Postgres struct {
 	said bytes.Buffer
 }
 
-// StartPostgres starts a server, with the settings a journal demands, as an
+// StartPostgres starts a server with its defaults, which are durable, as an
 // unprivileged user where this process is root's. Where DARUMA_POSTGRES holds
 // a connection string, that server is used instead and none is started.
 // Callers end it with [Postgres.Stop]. KindNotFound says that there is neither
@@ -137,7 +137,6 @@ func (p *Postgres) run(ctx context.Context, program string, args ...string) erro
 // start starts the server and returns when it takes connections.
 func (p *Postgres) start(ctx context.Context) error {
 	p.cmd = p.command("postgres", "-D", p.data(), "-k", p.dir, "-c", "listen_addresses=",
-		"-c", "fsync=on", "-c", "full_page_writes=on", "-c", "synchronous_commit=on",
 		"-c", "shared_buffers=32MB", "-c", "max_connections=60", "-c", "max_wal_size=256MB", "-c", "timezone=UTC")
 	p.said.Reset()
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said

@@ -30,6 +30,7 @@ type batch struct {
 	events   eventColumns
 	blobs    blobColumns
 	finished struct{ tenants, runs []string }
+	opened   []name // approvals, in their order
 	closed   struct{ tenants, ids []string }
 }
 

@@ -100,4 +100,3 @@ func TestJournal(t *testing.T) {
 	})
 }
 
-const killVariable = "POSTGRES_TEST_KILL"

@@ -133,11 +133,13 @@ func (b *batch) openApprovals(tx *daruma.Tx) error {
 		if err != nil {
 			return failure("postgres.Commit", err)
 		}
-		have := b.approvals[name{string(tx.Tenant), id}]
+		at := name{string(tx.Tenant), id}
+		have := b.approvals[at]
 		if have.exists {
 			return daruma.Fail("postgres.Commit", daruma.KindExists, "approval %s exists already", id)
 		}
-		b.later(func() { *have = approval{} })
+		b.later(func() { *have, b.opened = approval{}, b.opened[:len(b.opened)-1] })
+		b.opened = append(b.opened, at)
 		*have = approval{exists: true, run: string(tx.Run), body: body}
 	}
 	n := len(b.closed.ids)

@@ -6,16 +6,11 @@ import (
 
 // empty reports whether there is nothing to write.
 func (b *batch) empty() bool {
-	if len(b.changed)+len(b.events.runs)+len(b.blobs.tenants)+len(b.closed.ids) > 0 {
+	if len(b.changed)+len(b.events.runs)+len(b.blobs.tenants)+len(b.opened)+len(b.closed.ids) > 0 {
 		return false
 	}
 	for _, k := range b.keys {
 		if k.dirty {
-			return false
-		}
-	}
-	for _, a := range b.approvals {
-		if a.body != nil {
 			return false
 		}
 	}
@@ -162,8 +157,7 @@ func (b *batch) runStatements(q *pgx.Batch) {
 // partStatements write what Txs bring besides events.
 func (b *batch) partStatements(q *pgx.Batch) {
 	b.keyStatements(q)
-	opened, folded := dirty(b.approvals, func(a *approval) bool { return a.body != nil }), dirty(b.posts, func(p *post) bool { return p.dirty })
-	if len(opened) > 0 {
+	if opened := b.opened; len(opened) > 0 {
 		q.Queue(insertApprovals,
 			column(opened, func(k name) string { return k.name }),
 			column(opened, func(k name) string { return k.tenant }),
@@ -173,7 +167,7 @@ func (b *batch) partStatements(q *pgx.Batch) {
 	if c := &b.closed; len(c.ids) > 0 {
 		q.Queue(closeApprovals, c.tenants, c.ids)
 	}
-	if len(folded) > 0 {
+	if folded := dirty(b.posts, func(p *post) bool { return p.dirty }); len(folded) > 0 {
 		q.Queue(foldPosts,
 			column(folded, func(p postName) string { return p.run }),
 			column(folded, func(p postName) string { return p.tenant }),
