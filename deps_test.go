@@ -53,6 +53,8 @@ var testModules = []string{
 	"github.com/google/go-cmp",
 	"github.com/rogpeppe/go-internal", // testscript
 	"go.uber.org/goleak",
+	"modernc.org/libc",   // the disk of darumatest, under SQLite
+	"modernc.org/sqlite", // likewise
 	"pgregory.net/rapid",
 }
 

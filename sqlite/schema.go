@@ -134,7 +134,13 @@ func checkVersion(ctx context.Context, db *sql.DB, path string) (older bool, err
 // migrate brings the file to the newest schema. A process that dies here
 // leaves the schema of before or of after one migration, never one between.
 func migrate(ctx context.Context, path string) error {
-	if current, err := inspect(ctx, path); err != nil || current {
+	current, err := inspect(ctx, path, reading)
+	if codeOf(err) == codeReadOnly {
+		// A process died while it made the file: only who may write takes its
+		// first transaction back.
+		current, err = inspect(ctx, path, writing)
+	}
+	if err != nil || current {
 		return err
 	}
 	db, err := openPool(path, writing, 1)
@@ -156,8 +162,8 @@ func migrate(ctx context.Context, path string) error {
 
 // inspect reports whether the file has the newest schema. It changes nothing,
 // so that a file which is refused stays as it is.
-func inspect(ctx context.Context, path string) (current bool, err error) {
-	db, err := openPool(path, reading, 1)
+func inspect(ctx context.Context, path string, m mode) (current bool, err error) {
+	db, err := openPool(path, m, 1)
 	if err != nil {
 		return false, err
 	}

@@ -21,7 +21,7 @@ func TestServeAgain(t *testing.T) {
 	}{
 		"full at the start":       {[]error{fail(daruma.KindExhausted), fail(daruma.KindExhausted), nil}, 0, 2 * comeBack},
 		"down, then not to open":  {[]error{fail(daruma.KindDown), fail(daruma.KindUnavailable), fail(daruma.KindUnavailable), nil}, 0, 3 * comeBack},
-		"not to open at start":    {[]error{fail(daruma.KindUnavailable), nil}, daruma.KindUnavailable, 0},
+		"not to open at start":    {[]error{fail(daruma.KindUnavailable)}, daruma.KindUnavailable, 0},
 		"damaged":                 {[]error{fail(daruma.KindDown), fail(daruma.KindCorrupt)}, daruma.KindCorrupt, comeBack},
 		"owned by another":        {[]error{fail(daruma.KindExists)}, daruma.KindExists, 0},
 		"taken over by another":   {[]error{fail(daruma.KindDown), fail(daruma.KindExists)}, daruma.KindExists, comeBack},
