@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/detect"
@@ -45,9 +46,13 @@ func (r *live) judgeReply() ([]daruma.Signal, int) {
 	for i, t := range offered {
 		names[i] = t.Name
 	}
+	var undone []string
+	if len(reply.Message.Calls) == 0 {
+		undone = r.undone(names)
+	}
 	return detect.Reply(detect.ReplyInput{
 		Step: reply.Command.Step(), Message: reply.Message, Finish: reply.Finish, Tools: names,
-		Nearest: r.agent.set.Nearest,
+		Nearest: r.agent.set.Nearest, Undone: undone, Seen: r.seen,
 		Check: func(tool, arguments string) []detect.Problem {
 			var problems []detect.Problem
 			for _, p := range r.agent.set.Check(tool, []byte(arguments)) {
@@ -55,6 +60,36 @@ func (r *live) judgeReply() ([]daruma.Signal, int) {
 			}
 			return problems
 		},
+	})
+}
+
+// undone returns those of the offered tools that have an effect and have not
+// been called with success, neither themselves nor one that can stand in for
+// them. A call in doubt may have been done.
+func (r *live) undone(offered []string) []string {
+	done := map[string]bool{} // names and capabilities
+	specs, effects, record := r.run.Started().Tools, r.run.Effects(), r.run.Record()
+	for _, s := range specs {
+		was := func(e daruma.EffectRecord) bool { return e.Tool == s.Name && e.State != daruma.EffectFailed }
+		before := func(w daruma.Write) bool { return w.Tool == s.Name }
+		if slices.ContainsFunc(effects, was) || slices.ContainsFunc(record, before) {
+			done[s.Name], done["capability "+s.Capability] = true, s.Capability != ""
+		}
+	}
+	var undone []string
+	for _, s := range specs {
+		if s.Effect != daruma.Read && slices.Contains(offered, s.Name) && !done[s.Name] && !done["capability "+s.Capability] &&
+			!slices.ContainsFunc(s.Alternatives, func(name string) bool { return done[name] }) {
+			undone = append(undone, s.Name)
+		}
+	}
+	return undone
+}
+
+// seen reports whether what the run was told by tools speaks of a word.
+func (r *live) seen(word string) bool {
+	return slices.ContainsFunc(r.run.Messages(), func(m daruma.Message) bool {
+		return m.Role == daruma.RoleTool && !m.Error && strings.Contains(strings.ToLower(m.Text), word)
 	})
 }
 

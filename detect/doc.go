@@ -24,6 +24,10 @@
 //     that was probably meant.
 //   - "arguments/1": arguments that fail the check of their tool, with the
 //     place of the first problem.
+//   - "claim/1": a final answer that says that something was done, in words of
+//     the name of a tool with an effect that was not called with success in the
+//     run, and that no result speaks of. English alone; it would rather miss a
+//     claim than doubt a true one.
 //
 // # The loop rule
 //

@@ -17,6 +17,12 @@ type ReplyInput struct {
 	// Nearest returns the tool that was probably meant by a name, or "". May
 	// be nil.
 	Nearest func(name string) string
+	// Undone are the tools with an effect that were offered and have not been
+	// called with success in the run. None switches the detector of claims off.
+	Undone []string
+	// Seen reports whether a result of the run speaks of a word, in lower case;
+	// of the empty word, whether there is any result. May be nil.
+	Seen func(word string) bool
 	// Check returns what is wrong with the arguments of a call. May be nil.
 	Check func(tool, arguments string) []Problem
 }
@@ -32,7 +38,7 @@ type Problem struct {
 // lists the detectors. Signals about a call have the subject of that call, all
 // others [daruma.SubjectReply].
 func Reply(in ReplyInput) (signals []daruma.Signal, skipped int) {
-	return tried(in.refusal, in.truncated, in.empty, in.unknown, in.arguments)
+	return tried(in.refusal, in.truncated, in.empty, in.unknown, in.arguments, in.claim)
 }
 
 func (in ReplyInput) about(t daruma.SignalType, detector, format string, args ...any) []daruma.Signal {
