@@ -55,6 +55,10 @@ func modelFailed(t *task, answer *route.Answer, err error) *done {
 		failed.Status, failed.Code, failed.RetryAfter = e.Status, e.Code, daruma.Duration(e.RetryAfter)
 		if e.Text != "" {
 			failed.Text = short(e.Text)
+			if e.Request != "" { // for asking at the provider
+				id := " (request " + e.Request + ")"
+				failed.Text = cut(failed.Text, daruma.MaxSignalText-len(id)) + id
+			}
 		}
 	}
 	return answered(daruma.KindModelFailed, failed)

@@ -19,6 +19,7 @@ type recoverCommand struct {
 	Without []string `placeholder:"REMEDY" sep:"," help:"Take rungs out of the ladder: reflect, switch_tool, switch_model, escalate, degrade."`
 	Only    string   `placeholder:"TEXT" help:"Only scenarios whose name contains this."`
 	Names   bool     `help:"Print the names of the scenarios, one a line, and run nothing."`
+	Dialect string   `default:"openai" help:"What Daruma speaks to the models: openai, anthropic."`
 	Runner  []string `placeholder:"NAME" help:"daruma, bare; default both."`
 }
 
@@ -29,7 +30,7 @@ func (cmd *recoverCommand) Run(ctx context.Context, p *program) error {
 		fmt.Fprintln(p.out, strings.Join(falls.Names(), "\n"))
 		return nil
 	}
-	o := falls.Options{Only: cmd.Only, Runners: cmd.Runner}
+	o := falls.Options{Only: cmd.Only, Runners: cmd.Runner, Dialect: cmd.Dialect}
 	for _, name := range cmd.Without {
 		var r daruma.Remedy
 		if err := r.UnmarshalText([]byte(name)); err != nil {

@@ -26,6 +26,9 @@ type Options struct {
 	Only string
 	// Runners are "daruma" and "bare". None means both.
 	Runners []string
+	// Dialect is what Daruma speaks to the models: "openai" or "anthropic".
+	// Empty means openai. The bare loop always speaks openai.
+	Dialect string
 	// Parallel is how many scenarios are on the way at once; they mostly wait.
 	// Zero means 12.
 	Parallel int
@@ -44,7 +47,7 @@ type job struct {
 
 // Run plays the scenarios and returns the report, in the order of families and
 // names. Everything happens on loopback and in a temporary folder. Errors:
-// KindInvalid for an unknown runner or no scenario of that name, and whatever
+// KindInvalid for an unknown runner or dialect, or no scenario of that name, and whatever
 // keeps the bench from working; that a runner does badly is no error.
 func Run(ctx context.Context, o Options) (Report, error) {
 	jobs, err := o.jobs()
@@ -86,7 +89,10 @@ func Run(ctx context.Context, o Options) (Report, error) {
 }
 
 func (o Options) jobs() ([]*job, error) {
-	known := map[string]runner{"daruma": underDaruma{tenth(daruma.DefaultLadder().Without(o.Without...))}, "bare": bare{}}
+	if o.Dialect != "" && o.Dialect != "openai" && o.Dialect != "anthropic" {
+		return nil, daruma.Fail("falls.Run", daruma.KindInvalid, "dialect is %q; accepted: openai, anthropic", o.Dialect)
+	}
+	known := map[string]runner{"daruma": underDaruma{tenth(daruma.DefaultLadder().Without(o.Without...)), o.Dialect}, "bare": bare{}}
 	runners := o.Runners
 	if len(runners) == 0 {
 		runners = []string{"daruma", "bare"}

@@ -95,18 +95,22 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// TestDaruma is the promise: never wrong, never hanging.
+// TestDaruma is the promise: never wrong, never hanging, whatever the models speak.
 func TestDaruma(t *testing.T) {
-	t.Parallel()
-	report, err := Run(t.Context(), Options{Runners: []string{"daruma"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	total := report.Total("daruma")
-	if total.Outcomes[Wrong]+total.Outcomes[Hang] > 0 || total.Score < float64(total.Scenarios)-1 {
-		var b bytes.Buffer
-		_ = report.Table(&b)
-		t.Error(b.String())
+	for _, dialect := range []string{"openai", "anthropic"} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			report, err := Run(t.Context(), Options{Runners: []string{"daruma"}, Dialect: dialect})
+			if err != nil {
+				t.Fatal(err)
+			}
+			total := report.Total("daruma")
+			if total.Outcomes[Wrong]+total.Outcomes[Hang] > 0 || total.Score < float64(total.Scenarios)-1 {
+				var b bytes.Buffer
+				_ = report.Table(&b)
+				t.Error(b.String())
+			}
+		})
 	}
 }
 
@@ -149,7 +153,7 @@ func TestBare(t *testing.T) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	for _, o := range []Options{{Only: "no such name"}, {Runners: []string{"nobody"}}} {
+	for _, o := range []Options{{Only: "no such name"}, {Runners: []string{"nobody"}}, {Dialect: "latin"}} {
 		if _, err := Run(t.Context(), o); daruma.KindOf(err) != daruma.KindInvalid {
 			t.Errorf("%+v: %v", o, err)
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
+	"github.com/daruma-run/daruma/model"
+	"github.com/daruma-run/daruma/model/anthropic"
 	"github.com/daruma-run/daruma/model/openai"
 	"github.com/daruma-run/daruma/model/route"
 	"github.com/daruma-run/daruma/sqlite"
@@ -17,7 +19,10 @@ import (
 
 // underDaruma runs a scenario through package agent, over a journal on disk
 // and HTTP on loopback.
-type underDaruma struct{ ladder daruma.Ladder }
+type underDaruma struct {
+	ladder  daruma.Ladder
+	dialect string
+}
 
 // tenth returns the ladder with its first waits at a tenth, so that the bench
 // is quick. Rungs, counts and caps stay.
@@ -76,7 +81,7 @@ func (p *process) end() {
 }
 
 func (u underDaruma) setup(s *Stage) ([]agent.Agent, *route.Table, error) {
-	client, err := openai.New(openai.Options{Name: "fake", BaseURL: s.url + "/v1"})
+	client, err := u.provider(s.url + "/v1")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,6 +103,13 @@ func (u underDaruma) setup(s *Stage) ([]agent.Agent, *route.Table, error) {
 		a.Tools = append(a.Tools, built)
 	}
 	return []agent.Agent{a}, table, nil
+}
+
+func (u underDaruma) provider(url string) (model.Provider, error) {
+	if u.dialect == "anthropic" {
+		return anthropic.New(anthropic.Options{Name: "fake", BaseURL: url})
+	}
+	return openai.New(openai.Options{Name: "fake", BaseURL: url})
 }
 
 func (u underDaruma) play(ctx context.Context, s *Stage) ([]Ending, error) {
