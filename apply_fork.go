@@ -19,6 +19,7 @@ func (r *Run) applyForked(p Forked) error {
 		}
 	}
 	s.Open, s.Approve, s.Park, s.Asked, s.Cancel, s.Ending, s.Refused = nil, nil, nil, nil, nil, nil, nil
+	s.Undo, s.Revert = nil, false
 	s.Effects, s.Written, s.Contra = nil, nil, nil
 	s.Claims, s.Steps, s.Usage, s.Cost, s.Active, s.Thought, s.Soft = 0, 0, Usage{}, 0, 0, nil, nil
 	if s.Reply != nil {

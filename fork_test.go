@@ -142,3 +142,78 @@ func TestForkOfNothing(t *testing.T) {
 		t.Errorf("a run that begins with run.forked: %v", err)
 	}
 }
+
+// fork goes on as a fork of the run, from any of its steps.
+func (w *world) fork() {
+	steps, err := daruma.Steps(w.id, "acme", w.events)
+	if err != nil {
+		w.t.Fatalf("steps: %v", err)
+	}
+	if len(steps) == 0 {
+		return
+	}
+	past := map[string]bool{}
+	for wish := range w.past {
+		past[wish] = true
+	}
+	for wish, did := range w.did {
+		past[wish] = past[wish] || did
+	}
+	for key := range w.doubtful {
+		past[w.wishes[key]] = true
+	}
+	for key := range w.flying {
+		past[w.wishes[key]] = true
+	}
+	for _, e := range w.run.Effects() { // which may be done again
+		if e.State == daruma.EffectUndone || e.State == daruma.EffectFailed {
+			delete(past, w.wishes[e.Key])
+		}
+	}
+	f := daruma.Fork{ID: daruma.RunID(fmt.Sprintf("run_fork%d", w.hits["forks of this"])), At: steps[w.one(len(steps))].ID, Nonce: "f", By: "user:ann", Allow: w.one(2) == 0}
+	w.hits["forks of this"]++
+	if w.one(3) == 0 {
+		f.Change.Models = []string{"m2", "m0"}
+	}
+	if w.one(3) == 0 {
+		f.Change.Input = &daruma.Message{Role: daruma.RoleUser, Text: "do something else"}
+	}
+	events, err := f.Events(w.id, "acme", w.events)
+	if err != nil {
+		w.t.Fatalf("fork at %s: %v", f.At, err)
+	}
+	w.hits["fork"]++
+	w.past, w.keys, w.calls, w.doubtful, w.flying = past, map[string]string{}, map[string]string{}, map[string]bool{}, map[string]daruma.ToolCalled{}
+	w.did, w.approved, w.thought, w.said = map[string]bool{}, map[string]bool{}, map[daruma.SignalType]int{}, map[string][]daruma.Outcome{}
+	w.open, w.knew, w.wishes, w.undid = nil, nil, map[string]string{}, 0
+	w.become(f.ID, events)
+}
+
+// forked checks that a call of a fork may go out.
+func (w *world) forked(c daruma.ToolCalled, spec daruma.ToolSpec) {
+	f := w.run.Forked()
+	switch {
+	case f == nil:
+	case c.Undoes == "" && w.past[w.wish(c.Tool, c.Call)]:
+		w.t.Fatalf("%s goes out although %s has made it, or may have", c.Command, f.Run)
+	case !f.Allow && spec.Name != "" && !w.approved[w.action(c.Tool, c.Call)]:
+		w.t.Fatalf("%s is a write of a fork and goes out without a yes", c.Command)
+	}
+}
+
+// fromThePast notes what was answered from the record of the origin.
+func (w *world) fromThePast(e daruma.Event) {
+	if p := decode[daruma.ToolReplied](w.t, e); e.Actor == daruma.ActorCore && p.Replayed && p.Of == "" {
+		w.hits["from the past"]++
+		if p.Outcome == daruma.Doubtful {
+			w.hits["doubt of the past"]++
+		}
+	}
+}
+
+// replay writes the history down and plays it again: the core decides the same.
+func (w *world) replay() {
+	if err := recorded(w.shell).Replay(); err != nil {
+		w.t.Fatal(err)
+	}
+}

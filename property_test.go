@@ -38,6 +38,7 @@ func TestHistories(t *testing.T) {
 		w.play()
 		w.rest()
 		w.checkpoints()
+		w.replay()
 		for k, n := range w.hits {
 			total[k] += n
 		}
@@ -54,7 +55,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, must := range []string{"checkpoint", "retry", "reflect", "switch_model", "switch_tool", "degrade", "escalate", "verify", "wrap_up",
-		"park", "abort", "approval", "replayed", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "undone", "undoes"} {
+		"park", "abort", "approval", "replayed", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "fork", "from the past", "doubt of the past", "undone", "undoes"} {
 		if total[must] == 0 {
 			t.Errorf("not one history hit %q", must)
 		}
@@ -85,6 +86,7 @@ type world struct {
 	knew      []daruma.EffectRecord
 	wishes    map[string]string // what each key does
 	undid     int64             // when what was undone last had been done
+	past      map[string]bool   // what the runs it was forked from have written, or may have
 	decisions int
 	question  string // the last one answered
 }
@@ -138,6 +140,8 @@ func (w *world) play() {
 			w.crash()
 		case k == 9:
 			w.now = w.now.Add(time.Duration(w.one(20_000)) * time.Millisecond)
+		case k == 10 && w.one(4) == 0:
+			w.fork()
 		default:
 			w.post()
 		}
@@ -215,6 +219,7 @@ func (w *world) note(e daruma.Event) {
 		w.hits["approval"]++
 		w.open = append(w.open, decode[daruma.Approval](w.t, e))
 	case daruma.KindToolReplied:
+		w.fromThePast(e)
 		if p := decode[daruma.ToolReplied](w.t, e); p.Of != "" {
 			w.hits["replayed"]++
 			if !w.did[w.wish(p.Tool, p.Call)] {
@@ -247,6 +252,7 @@ func (w *world) called(c daruma.ToolCalled) {
 		spec.Repeats() != daruma.RepeatAllow && (spec.Repeat != daruma.RepeatAuto || spec.Effect != daruma.Unsafe):
 		w.t.Fatalf("%s was done before, and is done again", c.Command)
 	}
+	w.forked(c, spec)
 	w.undoes(c)
 	if _, out := w.flying[c.Key]; out {
 		w.t.Fatalf("%s goes out while it is out", c.Command)
@@ -463,6 +469,7 @@ func (w *world) settled(park daruma.Parked, choice string) {
 		switch choice {
 		case daruma.AnswerAbsent:
 			delete(w.doubtful, key)
+			delete(w.past, w.wish(c.Tool, i))
 		case daruma.AnswerHappened, daruma.AnswerSkip, daruma.AnswerSay:
 			w.done[key] = true
 			w.did[w.wish(c.Tool, i)] = w.did[w.wish(c.Tool, i)] || choice == daruma.AnswerHappened
