@@ -47,8 +47,12 @@ func (d *decoder) begin(index int, v gjson.Result) error {
 				b.input = input.String()
 			}
 		}
+		name := v.Get("name").String()
+		if own := d.names[name]; own != "" {
+			name = own
+		}
 		return d.send(model.Chunk{
-			Call:  &model.CallDelta{Index: b.call, ID: v.Get("id").String(), Name: v.Get("name").String()},
+			Call:  &model.CallDelta{Index: b.call, ID: v.Get("id").String(), Name: name},
 			Extra: keep(nil, "content.", v, "type", "id", "name", "input"),
 		})
 	}

@@ -127,7 +127,10 @@ const streamOp = "anthropic.Stream"
 func (c *Client) Stream(ctx context.Context, r *model.Request) iter.Seq2[model.Chunk, error] {
 	return c.patience(r).Watch(ctx, func(ctx context.Context) iter.Seq2[model.Chunk, error] {
 		return func(yield func(model.Chunk, error) bool) {
-			d := &decoder{client: c, model: r.Model, yield: yield}
+			d := &decoder{client: c, model: r.Model, names: make(map[string]string, len(r.Tools)), yield: yield}
+			for own, wire := range wireNames(r.Tools) {
+				d.names[wire] = own
+			}
 			err := c.stream(ctx, r, d)
 			if err == errLeft || err != nil && d.bill() == errLeft {
 				return

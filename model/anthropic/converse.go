@@ -36,12 +36,14 @@ type turn struct {
 type call struct {
 	daruma.ToolCall
 	id     string          // on the wire
+	name   string          // on the wire
 	result *daruma.Message // nil: there is none
 }
 
 // converse puts the conversation into the form the package comment describes.
 func converse(r *model.Request) talk {
 	calls, orphans := pair(r.Messages)
+	names := wireNames(r.Tools)
 	t := talk{}
 	var system []string
 	for i, m := range r.Messages {
@@ -57,12 +59,17 @@ func converse(r *model.Request) talk {
 				t.text("user", orphan(m))
 			}
 		case daruma.RoleAssistant:
+			for _, c := range calls[i] {
+				if c.name = names[c.Name]; c.name == "" {
+					c.name = safe(c.Name)
+				}
+				if !slices.Contains(t.names, c.name) {
+					t.names = append(t.names, c.name)
+				}
+			}
 			t.assistant(m, calls[i], r.Model)
 			for _, c := range calls[i] {
 				t.add("user", c.answer())
-				if name := safe(c.Name); !slices.Contains(t.names, name) {
-					t.names = append(t.names, name)
-				}
 			}
 		}
 	}
@@ -214,7 +221,7 @@ func (c *call) use() any {
 		quoted, _ := json.Marshal(map[string]string{"invalid_json": c.Arguments}) // strings always encode
 		input = quoted
 	}
-	return map[string]any{"type": "tool_use", "id": c.id, "name": safe(c.Name), "input": input}
+	return map[string]any{"type": "tool_use", "id": c.id, "name": c.name, "input": input}
 }
 
 // answer is the result of the call.

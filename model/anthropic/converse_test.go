@@ -150,6 +150,29 @@ func TestWithheldTools(t *testing.T) {
 	}
 }
 
+// TestOddNamesOfTools: the API takes few letters; callers do not notice.
+func TestOddNamesOfTools(t *testing.T) {
+	sent := ""
+	c := strict(t, "model m\nwhen turn 1\ncall files_read {}\ncall files_read_2 {}\ncall plain {}\nalways\nsay \"Yes.\"", &sent)
+	r := &model.Request{Model: "m", Messages: []daruma.Message{{Role: daruma.RoleUser, Text: "u"}},
+		Tools: []model.Tool{{Name: "files/read"}, {Name: "files.read"}, {Name: "plain"}, {Name: strings.Repeat("ä", 99)}}}
+	reply, err := model.Collect(c.Stream(t.Context(), r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, c := range reply.Message.Calls {
+		got += c.Name + " "
+	}
+	if got != "files/read files.read plain " {
+		t.Error(got)
+	}
+	r.Messages = append(r.Messages, reply.Message)
+	if _, err = model.Collect(c.Stream(t.Context(), r)); err != nil || !strings.Contains(outline(sent), "=files_read{},#call_1_2=files_read_2{},#call_1_3=plain{}") {
+		t.Errorf("%v %s", err, outline(sent))
+	}
+}
+
 // TestThinkingGoesBack: with its signature and in its place to the model it
 // came from, and to nobody else.
 func TestThinkingGoesBack(t *testing.T) {

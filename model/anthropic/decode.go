@@ -15,7 +15,8 @@ import (
 // decoder turns the events of one answer into chunks.
 type decoder struct {
 	client *Client
-	model  string // as the request names it
+	model  string            // as the request names it
+	names  map[string]string // of the tools, by their names on the wire
 	header http.Header
 	yield  func(model.Chunk, error) bool
 

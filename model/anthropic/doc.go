@@ -16,6 +16,8 @@
 //     result without its call, or a second one, becomes a text that quotes it.
 //   - Ids of calls that are missing, stand twice or hold letters the API does
 //     not take are replaced, in the call and in its result.
+//   - Names of tools in other letters are replaced on their way out, and put
+//     back where the model calls them.
 //   - Arguments that are no JSON object travel as {"invalid_json": "…"}.
 //   - Blank texts are left out, and messages that have nothing else.
 //   - The first and the last word are the user's: where they are not, a short

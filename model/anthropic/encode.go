@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -51,9 +52,10 @@ func (c *Client) encode(r *model.Request) (json.RawMessage, error) {
 	if gjson.GetBytes(r.Extra["thinking"], "type").String() == "enabled" && t.unthought() {
 		delete(fields, "thinking")
 	}
+	wire := wireNames(r.Tools)
 	var tools []wireTool
 	for _, one := range r.Tools {
-		tools = append(tools, wireTool{one.Name, one.Description, schemaOf(one.Schema)})
+		tools = append(tools, wireTool{wire[one.Name], one.Description, schemaOf(one.Schema)})
 	}
 	if len(tools) == 0 && len(t.names) > 0 {
 		for _, name := range t.names {
@@ -69,6 +71,25 @@ func (c *Client) encode(r *model.Request) (json.RawMessage, error) {
 		return nil, daruma.Fail(streamOp, daruma.KindInvalid, "request: %w", err)
 	}
 	return b, nil
+}
+
+// wireNames are the names of the tools on the wire, by their own: the API takes
+// few letters, and no name twice.
+func wireNames(tools []model.Tool) map[string]string {
+	names, taken := make(map[string]string, len(tools)), make(map[string]bool, len(tools))
+	for _, odd := range []bool{false, true} { // plain names stay as they are
+		for _, t := range tools {
+			name := safe(t.Name)
+			if (name != t.Name) != odd {
+				continue
+			}
+			for n := 2; taken[name]; n++ {
+				name = fmt.Sprintf("%.60s_%d", safe(t.Name), n)
+			}
+			names[t.Name], taken[name] = name, true
+		}
+	}
+	return names
 }
 
 // thinks reports whether the field asks for thinking.
