@@ -126,6 +126,7 @@ func (r *Run) applyStarted(p Started) error {
 	s := &r.s
 	p.Limits = p.Limits.Filled()
 	s.Start, s.Turn = p, 1
+	s.Messages = make([]Message, 0, 16)
 	if p.Instructions != "" {
 		s.Messages = append(s.Messages, Message{Role: RoleSystem, Text: p.Instructions})
 	}
@@ -160,6 +161,9 @@ func (r *Run) applyReplied(p Replied) error {
 	s.Reply, s.Judged, s.Closed = &p, "", false
 	s.Model.Failure, s.Model.Until = nil, time.Time{}
 	s.Judge = r.number()
+	if p.Judged {
+		s.Judged = JudgeReply
+	}
 	s.Calls = make([]callStep, len(p.Message.Calls))
 	for i, c := range p.Message.Calls {
 		s.Calls[i] = callStep{ID: c.ID, Name: c.Name, Args: c.Arguments, Tool: c.Name, N: r.number(), Attempt: 1}
@@ -387,13 +391,4 @@ func (r *Run) call(i int, id CommandID) (*callStep, error) {
 
 func (r *Run) unasked(id CommandID) error {
 	return Fail("", KindConflict, "nothing in turn %d waits for %s", r.s.Turn, id)
-}
-
-func (r *Run) allDone() bool {
-	for i := range r.s.Calls {
-		if r.s.Calls[i].Phase != callDone {
-			return false
-		}
-	}
-	return true
 }

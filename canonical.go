@@ -3,7 +3,6 @@ package daruma
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,16 +34,20 @@ func Canonical(data []byte) ([]byte, error) {
 	if halfPair(data) {
 		return nil, Fail(op, KindInvalid, "JSON has half a surrogate pair")
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	out, err := canonicalValue(nil, d, 0)
-	if err != nil {
+	if !json.Valid(data) {
+		return nil, Fail(op, KindInvalid, "JSON cannot be read: %w", syntaxError(data))
+	}
+	w := canonicalWriter{in: data, out: make([]byte, 0, len(data))}
+	if err := w.value(0); err != nil {
 		return nil, &Failure{Op: op, Kind: KindInvalid, Err: err}
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, Fail(op, KindInvalid, "JSON has something after its value")
-	}
-	return out, nil
+	return w.out, nil
+}
+
+// syntaxError says what is wrong with data that is no JSON.
+func syntaxError(data []byte) error {
+	var v json.RawMessage
+	return json.Unmarshal(data, &v)
 }
 
 // halfPair reports whether a \u escape names a surrogate without its other
@@ -81,88 +84,175 @@ func escaped(b []byte) (rune, bool) {
 	return rune(v), err == nil
 }
 
-func canonicalValue(out []byte, d *json.Decoder, depth int) ([]byte, error) {
-	t, err := d.Token()
-	if err != nil {
-		return nil, err
+// canonicalWriter writes JSON that is known to be valid anew. It reads the
+// bytes as they stand: tokens are decoded only where they are not canonical.
+type canonicalWriter struct {
+	in  []byte // what is left to be read
+	out []byte
+}
+
+// next skips white space and returns the byte behind it.
+func (w *canonicalWriter) next() byte {
+	for w.in[0] == ' ' || w.in[0] == '\t' || w.in[0] == '\n' || w.in[0] == '\r' {
+		w.in = w.in[1:]
 	}
+	return w.in[0]
+}
+
+func (w *canonicalWriter) value(depth int) error {
 	if depth > maxCanonicalDepth {
-		return nil, Fail("", KindInvalid, "JSON is nested deeper than %d", maxCanonicalDepth)
+		return Fail("", KindInvalid, "JSON is nested deeper than %d", maxCanonicalDepth)
 	}
-	switch v := t.(type) {
-	case json.Delim:
-		if v == '[' {
-			return canonicalArray(out, d, depth)
-		}
-		return canonicalObject(out, d, depth)
-	case string:
-		return appendString(out, v), nil
-	case json.Number:
-		n, err := canonicalNumber(string(v))
-		return append(out, n...), err
-	case bool:
-		return strconv.AppendBool(out, v), nil
+	switch w.next() {
+	case '{':
+		return w.object(depth)
+	case '[':
+		return w.array(depth)
+	case '"':
+		w.out = appendString(w.out, w.text())
+		return nil
 	}
-	return append(out, "null"...), nil
+	n := 1
+	for n < len(w.in) && !bytes.ContainsRune([]byte(" \t\n\r,]}"), rune(w.in[n])) {
+		n++
+	}
+	word := w.in[:n]
+	w.in = w.in[n:]
+	if word[0] == 't' || word[0] == 'f' || word[0] == 'n' || plainInteger(word) {
+		w.out = append(w.out, word...)
+		return nil
+	}
+	number, err := canonicalNumber(string(word))
+	w.out = append(w.out, number...)
+	return err
 }
 
-func canonicalArray(out []byte, d *json.Decoder, depth int) ([]byte, error) {
-	out = append(out, '[')
-	for i := 0; d.More(); i++ {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		var err error
-		if out, err = canonicalValue(out, d, depth+1); err != nil {
-			return nil, err
+// plainInteger reports whether a number is canonical as it stands.
+func plainInteger(number []byte) bool {
+	for _, c := range number[1:] {
+		if c < '0' || c > '9' {
+			return false
 		}
 	}
-	_, err := d.Token()
-	return append(out, ']'), err
+	return len(number) <= 40 && number[0] != '-'
 }
 
-func canonicalObject(out []byte, d *json.Decoder, depth int) ([]byte, error) {
-	type member struct {
-		key   string
-		value []byte
-	}
-	var members []member
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, err
+func (w *canonicalWriter) array(depth int) error {
+	w.in = w.in[1:]
+	w.out = append(w.out, '[')
+	for first := true; w.next() != ']'; first = false {
+		if !first {
+			w.in = w.in[1:] // the comma
+			w.out = append(w.out, ',')
 		}
-		value, err := canonicalValue(nil, d, depth+1)
-		if err != nil {
-			return nil, err
+		if err := w.value(depth + 1); err != nil {
+			return err
 		}
-		members = append(members, member{key.(string), value})
 	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
+	w.in = w.in[1:]
+	w.out = append(w.out, ']')
+	return nil
+}
+
+// member is one member of an object: its key, and where it stands in the output.
+type member struct {
+	key      string
+	from, to int
+}
+
+func (w *canonicalWriter) object(depth int) error {
+	var space [8]member
+	members, sorted := space[:0], true
+	w.in = w.in[1:]
+	w.out = append(w.out, '{')
+	begin := len(w.out)
+	for w.next() != '}' {
+		if len(members) > 0 {
+			w.in = w.in[1:] // the comma
+			w.out = append(w.out, ',')
+			w.next()
+		}
+		m := member{key: w.text(), from: len(w.out)}
+		w.out = appendString(w.out, m.key)
+		w.next()
+		w.in = w.in[1:] // the colon
+		w.out = append(w.out, ':')
+		if err := w.value(depth + 1); err != nil {
+			return err
+		}
+		m.to = len(w.out)
+		sorted = sorted && (len(members) == 0 || members[len(members)-1].key < m.key)
+		members = append(members, m)
 	}
+	w.in = w.in[1:]
+	if !sorted {
+		if err := w.sort(begin, members); err != nil {
+			return err
+		}
+	}
+	w.out = append(w.out, '}')
+	return nil
+}
+
+// sort brings the members, which begin at begin, into the order of their keys.
+func (w *canonicalWriter) sort(begin int, members []member) error {
 	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
-	out = append(out, '{')
+	ordered := make([]byte, 0, len(w.out)-begin)
 	for i, m := range members {
 		if i > 0 {
 			if members[i-1].key == m.key {
-				return nil, Fail("", KindInvalid, "JSON has the key %q twice", m.key)
+				return Fail("", KindInvalid, "JSON has the key %q twice", m.key)
 			}
-			out = append(out, ',')
+			ordered = append(ordered, ',')
 		}
-		out = append(appendString(out, m.key), ':')
-		out = append(out, m.value...)
+		ordered = append(ordered, w.out[m.from:m.to]...)
 	}
-	return append(out, '}'), nil
+	copy(w.out[begin:], ordered)
+	return nil
 }
 
-// appendString writes a JSON string with only the escapes JSON demands.
+// text reads a string.
+func (w *canonicalWriter) text() string {
+	n, escaped := 1, false
+	for ; w.in[n] != '"'; n++ {
+		if w.in[n] == '\\' {
+			escaped = true
+			n++
+		}
+	}
+	token := w.in[:n+1]
+	w.in = w.in[n+1:]
+	if !escaped {
+		return string(token[1:n])
+	}
+	var s string
+	_ = json.Unmarshal(token, &s) // cannot fail: it is valid
+	return s
+}
+
+// appendString writes a JSON string with only the escapes JSON demands, and
+// those of the two line ends that JavaScript demands.
 func appendString(out []byte, s string) []byte {
+	if plainText(s) {
+		out = append(out, '"')
+		out = append(out, s...)
+		return append(out, '"')
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.Encode(s) // cannot fail: s is a string and b is memory
 	return append(out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+}
+
+// plainText reports whether a string needs no escape.
+func plainText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c == 0xE2 && i+2 < len(s) && s[i+1] == 0x80 && s[i+2]|1 == 0xA9 {
+			return false
+		}
+	}
+	return true
 }
 
 // canonicalNumber writes a JSON number as digits without trailing zeros and,

@@ -85,6 +85,9 @@ type Replied struct {
 	Cost     Money     `json:"cost,omitzero"`
 	Unpriced bool      `json:"unpriced,omitempty"` // the price of the target is not known
 	Took     Duration  `json:"took,omitzero"`
+	// Judged says that the shell judged the answer before it was journaled and
+	// found nothing: no judgement of it is asked for.
+	Judged bool `json:"judged,omitempty"`
 }
 
 // ModelFailed is a model call that brought no usable answer.

@@ -5,7 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,7 +48,10 @@ type CommandID string
 
 // NewCommandID returns the id of the n-th command of a turn.
 func NewCommandID(run RunID, turn, n int) CommandID {
-	return CommandID(fmt.Sprintf("%s/%d/%d", run, turn, n))
+	b := make([]byte, 0, len(run)+16)
+	b = append(append(b, run...), '/')
+	b = append(strconv.AppendInt(b, int64(turn), 10), '/')
+	return CommandID(strconv.AppendInt(b, int64(n), 10))
 }
 
 // Step returns the id without the run, "turn/n", as shown to people and in

@@ -195,8 +195,8 @@ type Query struct {
 // Chain returns the hash of an event: SHA-256 over the hash of the event
 // before it and over every stored column, each with its length.
 func Chain(prev Digest, tenant Tenant, run RunID, e Event) Digest {
-	b := make([]byte, 0, 128+len(e.Payload))
-	b = append(b, prev[:]...)
+	var space [1 << 10]byte // what most events need, without an allocation
+	b := append(space[:0], prev[:]...)
 	b = appendSized(b, string(tenant))
 	b = appendSized(b, string(run))
 	b = appendSized(b, string(e.Kind))

@@ -225,6 +225,16 @@ func (r *Run) inFlight() bool {
 	return false
 }
 
+// allDone reports whether every call of the turn has its result.
+func (r *Run) allDone() bool {
+	for i := range r.s.Calls {
+		if r.s.Calls[i].Phase != callDone {
+			return false
+		}
+	}
+	return true
+}
+
 // endTurn ends the turn, with a checkpoint where enough has happened since the
 // last one that all checkpoints together stay linear in the history.
 func (r *Run) endTurn() []Event {

@@ -40,22 +40,27 @@ func (m *machine) judge(r *live, c *daruma.Command) []daruma.Event {
 }
 
 func (r *live) judgeReply() ([]daruma.Signal, int) {
-	reply := r.run.Reply()
-	offered := r.tools()
+	reply, offered := r.run.Reply(), r.tools()
+	var undone []string
+	if len(reply.Message.Calls) == 0 {
+		undone = r.undone(offered)
+	}
+	return r.agent.judgeReply(reply, offered, undone, r.seen)
+}
+
+// judgeReply runs the detectors over an answer of a model that was offered the
+// tools. What it says of the run's own past is needed for last answers alone.
+func (p *profile) judgeReply(reply *daruma.Replied, offered []model.Tool, undone []string, seen func(string) bool) ([]daruma.Signal, int) {
 	names := make([]string, len(offered))
 	for i, t := range offered {
 		names[i] = t.Name
 	}
-	var undone []string
-	if len(reply.Message.Calls) == 0 {
-		undone = r.undone(names)
-	}
 	return detect.Reply(detect.ReplyInput{
 		Step: reply.Command.Step(), Message: reply.Message, Finish: reply.Finish, Tools: names,
-		Nearest: r.agent.set.Nearest, Undone: undone, Seen: r.seen,
+		Nearest: p.set.Nearest, Undone: undone, Seen: seen,
 		Check: func(tool, arguments string) []detect.Problem {
 			var problems []detect.Problem
-			for _, p := range r.agent.set.Check(tool, []byte(arguments)) {
+			for _, p := range p.set.Check(tool, []byte(arguments)) {
 				problems = append(problems, detect.Problem{Path: p.Path, Text: p.Text})
 			}
 			return problems
@@ -66,7 +71,7 @@ func (r *live) judgeReply() ([]daruma.Signal, int) {
 // undone returns those of the offered tools that have an effect and have not
 // been called with success, neither themselves nor one that can stand in for
 // them. A call in doubt may have been done.
-func (r *live) undone(offered []string) []string {
+func (r *live) undone(offered []model.Tool) []string {
 	done := map[string]bool{} // names and capabilities
 	specs, effects, record := r.run.Started().Tools, r.run.Effects(), r.run.Record()
 	for _, s := range specs {
@@ -78,7 +83,7 @@ func (r *live) undone(offered []string) []string {
 	}
 	var undone []string
 	for _, s := range specs {
-		if s.Effect != daruma.Read && slices.Contains(offered, s.Name) && !done[s.Name] && !done["capability "+s.Capability] &&
+		if s.Effect != daruma.Read && slices.ContainsFunc(offered, func(t model.Tool) bool { return t.Name == s.Name }) && !done[s.Name] && !done["capability "+s.Capability] &&
 			!slices.ContainsFunc(s.Alternatives, func(name string) bool { return done[name] }) {
 			undone = append(undone, s.Name)
 		}

@@ -196,6 +196,9 @@ func (m *machine) apply(r *live, d *draft, events ...daruma.Event) error {
 	if m.now.After(r.last) {
 		r.last = m.now
 	}
+	if len(events) > 0 && d.events == nil {
+		d.events = make([]daruma.Event, 0, 4) // what a step mostly brings
+	}
 	for _, e := range events {
 		e.Time = r.last
 		e.Seq = r.run.Head() + 1

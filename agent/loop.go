@@ -43,9 +43,10 @@ type stopper interface {
 	Down() <-chan struct{}
 }
 
-// committers is how many commits may be on their way at once: one reaches the
-// disk while the next is put together.
-const committers = 2
+// committers is how many commits may be on their way at once: while one reaches
+// the disk, what is ready meanwhile queues up at the journal, and all of it
+// shares the next sync.
+const committers = 8
 
 func newLoop(ctx context.Context, s *Shell) *loop {
 	l := &loop{s: s, m: newMachine(s.agents, s.workers), cancels: map[*task]context.CancelCauseFunc{},

@@ -39,6 +39,12 @@ func (s *Shell) callModel(ctx context.Context, t *task) *done {
 	replied.Message.Text, replied.Message.Ref, blob = inline(answer.Message.Text)
 	var opaque *daruma.Blob
 	replied.Message.Native, opaque = inlineNative(answer.Message.Native)
+	if len(replied.Message.Calls) > 0 {
+		// Judged here, beside the machine, which has many runs to serve. Where
+		// something is found, and of last answers, the machine judges.
+		found, skipped := t.agent.judgeReply(&replied, t.tools, nil, nil)
+		replied.Judged = len(found) == 0 && skipped == 0
+	}
 	d := answered(daruma.KindReplied, replied)
 	for _, b := range []*daruma.Blob{blob, opaque} {
 		if b != nil {

@@ -61,11 +61,10 @@ func parse(doc []byte, limit int) (value any, problems []Problem, ok bool) {
 		return fail("is no valid UTF-8; accepted: one JSON value in UTF-8")
 	}
 	// One pass over the syntax first: it names the place.
-	if err := syntax(doc); err != nil {
-		return fail("is no JSON: %v", err)
+	if !json.Valid(doc) {
+		return fail("is no JSON: %v", syntax(doc))
 	}
-	r := reader{dec: json.NewDecoder(bytes.NewReader(doc))}
-	r.dec.UseNumber()
+	r := reader{in: doc}
 	value, err := r.value("", 0)
 	if err != nil {
 		return nil, append(r.problems, Problem{"", "is no JSON: " + err.Error(), keywordJSON}), false
@@ -104,9 +103,42 @@ func syntax(doc []byte) error {
 
 // reader builds a value of tokens and collects what is wrong with it.
 type reader struct {
-	dec      *json.Decoder
+	in       []byte // what is left of a document whose syntax is right
 	problems []Problem
 	unusable bool // the value must not be looked at any further
+}
+
+// next skips white space and returns the byte behind it.
+func (r *reader) next() byte {
+	for r.in[0] == ' ' || r.in[0] == '\t' || r.in[0] == '\n' || r.in[0] == '\r' {
+		r.in = r.in[1:]
+	}
+	return r.in[0]
+}
+
+// skip passes over a comma or a colon.
+func (r *reader) skip() {
+	r.next()
+	r.in = r.in[1:]
+}
+
+// text reads a string.
+func (r *reader) text() string {
+	n, escaped := 1, false
+	for ; r.in[n] != '"'; n++ {
+		if r.in[n] == '\\' {
+			escaped = true
+			n++
+		}
+	}
+	token := r.in[:n+1]
+	r.in = r.in[n+1:]
+	if !escaped {
+		return string(token[1:n])
+	}
+	var s string
+	_ = json.Unmarshal(token, &s) // cannot fail: the syntax is right
+	return s
 }
 
 func (r *reader) problem(path, format string, args ...any) {
@@ -116,50 +148,66 @@ func (r *reader) problem(path, format string, args ...any) {
 }
 
 func (r *reader) value(path string, depth int) (any, error) {
-	token, err := r.dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t := token.(type) {
-	case json.Number:
-		if !reasonable(string(t)) {
-			r.problem(path, "is a number of %d characters or a huge exponent; accepted: up to %d characters and exponents up to %d", len(t), maxDigits, maxExponent)
-			r.unusable = true
-		}
-		return t, nil
-	case json.Delim:
+	switch c := r.next(); c {
+	case '"':
+		return r.text(), nil
+	case '{', '[':
 		if depth >= MaxDepth {
 			return nil, fmt.Errorf("it is nested deeper than %d levels", MaxDepth)
 		}
-		if t == '[' {
+		if c == '[' {
 			return r.array(path, depth)
 		}
 		return r.object(path, depth)
 	}
-	return token, nil
+	n := bytes.IndexAny(r.in, " \t\n\r,]}")
+	if n < 0 {
+		n = len(r.in)
+	}
+	word := string(r.in[:n])
+	r.in = r.in[n:]
+	switch word {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	case "null":
+		return nil, nil
+	}
+	if !reasonable(word) {
+		r.problem(path, "is a number of %d characters or a huge exponent; accepted: up to %d characters and exponents up to %d", n, maxDigits, maxExponent)
+		r.unusable = true
+	}
+	return json.Number(word), nil
 }
 
 func (r *reader) array(path string, depth int) (any, error) {
 	list := []any{}
-	for r.dec.More() {
+	r.in = r.in[1:]
+	for r.next() != ']' {
+		if len(list) > 0 {
+			r.skip()
+		}
 		v, err := r.value(path+"/"+strconv.Itoa(len(list)), depth+1)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, v)
 	}
-	_, err := r.dec.Token()
-	return list, err
+	r.in = r.in[1:]
+	return list, nil
 }
 
 func (r *reader) object(path string, depth int) (any, error) {
 	object := map[string]any{}
-	for r.dec.More() {
-		token, err := r.dec.Token()
-		if err != nil {
-			return nil, err
+	r.in = r.in[1:]
+	for first := true; r.next() != '}'; first = false {
+		if !first {
+			r.skip()
+			r.next()
 		}
-		name, _ := token.(string)
+		name := r.text()
+		r.skip()
 		at := path + "/" + escape(name)
 		v, err := r.value(at, depth+1)
 		if err != nil {
@@ -171,8 +219,8 @@ func (r *reader) object(path string, depth int) (any, error) {
 		}
 		object[name] = v
 	}
-	_, err := r.dec.Token()
-	return object, err
+	r.in = r.in[1:]
+	return object, nil
 }
 
 // reasonable keeps exact arithmetic cheap: 1e1000000000 is a short number that

@@ -46,6 +46,9 @@ func dsn(path string, m mode) string {
 	} else {
 		v.Set("mode", "ro")
 		v.Set("_query_only", "1")
+		// The system caches the file; a cache in each connection would hold it
+		// again, for as long as the process lives.
+		v.Set("_pragma", "cache_size(-256)")
 	}
 	if m == still {
 		v.Set("immutable", "1")

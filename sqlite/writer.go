@@ -3,6 +3,7 @@ package sqlite
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/daruma-run/daruma"
 )
@@ -27,6 +28,8 @@ type writer struct {
 	queue *queue
 	wake  chan struct{}
 	fault func(string) error
+
+	alone atomic.Bool // the last batch was of one caller
 
 	turn    sync.Mutex
 	conn    *conn
@@ -57,9 +60,11 @@ func (w *writer) run() {
 	}
 }
 
-// push has the queue written, by the caller where nobody else is at it.
+// push has the queue written: by the caller, where it has been the only one of
+// late and nobody else is at it; else by the writer's goroutine, on whose way
+// others catch up and share the sync.
 func (w *writer) push() {
-	if w.turn.TryLock() {
+	if w.alone.Load() && w.turn.TryLock() {
 		w.batch()
 		more := w.fresh > checkpointPages
 		w.turn.Unlock()
@@ -77,6 +82,7 @@ func (w *writer) batch() {
 	// share this sync.
 	runtime.Gosched()
 	ops := w.queue.take()
+	w.alone.Store(len(ops) <= 1)
 	w.process(ops)
 	clear(ops)
 }
@@ -103,10 +109,12 @@ func (w *writer) process(ops []*op) {
 			o.fail(err)
 		}
 		wake = wake || o.wake
-		close(o.done)
 	}
 	if wake && err == nil {
 		signal(w.wake)
+	}
+	for _, o := range live {
+		close(o.done)
 	}
 }
 
