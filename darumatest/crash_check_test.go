@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daruma-run/daruma"
-	"github.com/daruma-run/daruma/sqlite"
 )
 
 // check compares the journal, the ledger of the witness and what was promised,
@@ -22,7 +20,7 @@ import (
 func (c *campaign) check() tally {
 	c.t.Helper()
 	ctx := context.Background()
-	r, err := sqlite.OpenReader(ctx, filepath.Join(c.dir, "runs.db"))
+	r, err := readStore(ctx, journalIn(c.dir))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -50,7 +48,7 @@ type tally struct{ acked, checkpoints, doubts, effects, replays int }
 
 // history is a run for people, to understand a failure.
 func (c *campaign) history(run daruma.RunID) string {
-	r, err := sqlite.OpenReader(context.Background(), filepath.Join(c.dir, "runs.db"))
+	r, err := readStore(context.Background(), journalIn(c.dir))
 	if err != nil {
 		return err.Error()
 	}
@@ -76,7 +74,7 @@ func (c *campaign) told(run daruma.RunID) {
 // states says where runs stand that have not ended.
 func (c *campaign) states() string {
 	ctx := context.Background()
-	r, err := sqlite.OpenReader(ctx, filepath.Join(c.dir, "runs.db"))
+	r, err := readStore(ctx, journalIn(c.dir))
 	if err != nil {
 		return err.Error()
 	}
@@ -91,7 +89,7 @@ func (c *campaign) states() string {
 	return b.String()
 }
 
-func (c *campaign) checkRun(ctx context.Context, r *sqlite.Reader, info daruma.RunInfo, sums *tally) {
+func (c *campaign) checkRun(ctx context.Context, r kept, info daruma.RunInfo, sums *tally) {
 	c.t.Helper()
 	var events []daruma.Event
 	for e, err := range r.Events(ctx, info.ID, 0) { // verifies the chain

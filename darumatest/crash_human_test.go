@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
-	"github.com/daruma-run/daruma/sqlite"
 )
 
 // human is the person who approves and answers, from a process of its own,
@@ -31,7 +29,7 @@ type posted struct {
 }
 
 func newHuman(dir, witness string) *human {
-	return &human{path: filepath.Join(dir, "runs.db"), witness: witness, posted: map[posted]bool{}, answers: map[string]int{}}
+	return &human{path: journalIn(dir), witness: witness, posted: map[posted]bool{}, answers: map[string]int{}}
 }
 
 // work answers whatever is asked until ctx ends. Errors are those of a worker
@@ -42,7 +40,7 @@ func (h *human) work(ctx context.Context, gen int) {
 		return
 	}
 	defer c.c.Close()
-	var r *sqlite.Remote
+	var r reached
 	defer func() {
 		if r != nil {
 			r.Close()
@@ -50,7 +48,10 @@ func (h *human) work(ctx context.Context, gen int) {
 	}()
 	for ctx.Err() == nil {
 		if r == nil {
-			r, _ = sqlite.Dial(ctx, h.path) // not up yet
+			r, err = reachStore(ctx, h.path)
+			if err != nil {
+				r = nil // not up yet
+			}
 		}
 		if r != nil {
 			h.look(ctx, r, c)
@@ -62,7 +63,7 @@ func (h *human) work(ctx context.Context, gen int) {
 	}
 }
 
-func (h *human) look(ctx context.Context, r *sqlite.Remote, c *caller) {
+func (h *human) look(ctx context.Context, r reached, c *caller) {
 	open, err := r.Approvals(ctx, "")
 	if err != nil {
 		return
@@ -87,7 +88,7 @@ func (h *human) look(ctx context.Context, r *sqlite.Remote, c *caller) {
 	}
 }
 
-func (h *human) answer(ctx context.Context, r *sqlite.Remote, c *caller, info daruma.RunInfo) {
+func (h *human) answer(ctx context.Context, r reached, c *caller, info daruma.RunInfo) {
 	run, err := agent.Read(ctx, r, info.ID)
 	if err != nil || run.Parked() == nil || run.Parked().Reason == daruma.ParkApproval {
 		return
@@ -129,12 +130,12 @@ func (h *human) answer(ctx context.Context, r *sqlite.Remote, c *caller, info da
 
 // poster notes which posts were acknowledged.
 type poster struct {
-	*sqlite.Remote
+	reached
 	h *human
 }
 
 func (p poster) Post(ctx context.Context, post daruma.Post) (bool, error) {
-	fresh, err := p.Remote.Post(ctx, post)
+	fresh, err := p.reached.Post(ctx, post)
 	if err == nil {
 		p.h.mu.Lock()
 		p.h.posted[posted{post.Run, post.Topic, post.Key}] = true

@@ -36,7 +36,7 @@ const jobVariable = "DARUMA_CRASH_JOB"
 func TestMain(m *testing.M) {
 	text := os.Getenv(jobVariable)
 	if text == "" {
-		os.Exit(m.Run())
+		os.Exit(withStore(m))
 	}
 	var j job
 	err := json.Unmarshal([]byte(text), &j)
@@ -129,7 +129,7 @@ type life struct {
 func (c *campaign) start(j job, alone bool, front ...string) *life {
 	c.t.Helper()
 	c.gen++
-	j.Role, j.Dir, j.Witness, j.Gen = "worker", c.dir, c.addr, c.gen
+	j.Role, j.Dir, j.Journal, j.Witness, j.Gen = "worker", c.dir, journalIn(c.dir), c.addr, c.gen
 	l := &life{job: j, got: make(chan report, 1<<12), begin: time.Now()}
 	cmd, in, out, said, err := child(j, front...)
 	if err != nil {

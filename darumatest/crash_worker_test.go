@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,7 +20,8 @@ import (
 // job says what a child process of the test is to do.
 type job struct {
 	Role    string // "worker" or "witness"
-	Dir     string // of journal and ledger
+	Dir     string // of the ledger
+	Journal string // where it lies
 	Witness string // its address
 	Gen     int    // which worker process this is, from 1
 	Kinds   []string
@@ -64,7 +64,7 @@ type worker struct {
 	job     job
 	out     line
 	aim     *aim
-	db      *sqlite.DB
+	db      crashed
 	journal *spy
 	witness *caller
 	over    chan struct{}
@@ -101,11 +101,11 @@ func workerMain(j job) error {
 		stop()
 	}()
 	var err error
-	w.db, err = sqlite.Open(context.Background(), filepath.Join(j.Dir, "runs.db"), &sqlite.Options{Fault: w.journal.fault})
+	w.db, err = ownStore(context.Background(), j.Journal, w.journal.fault)
 	if err != nil {
 		return err
 	}
-	w.journal.DB = w.db
+	w.journal.crashed = w.db
 	if w.witness, err = call(j.Witness, j.Gen); err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ var phases = []string{"before_intent", "after_intent", "in_call", "effect_done",
 // spy is the journal of a worker. It reports every acknowledgement before the
 // shell learns of it, and kills the process at commits.
 type spy struct {
-	*sqlite.DB
+	crashed
 	w      *worker
 	alone  sync.RWMutex // held for writing by the commit in which the process dies
 	writes int          // counted by fault
@@ -267,7 +267,7 @@ func (s *spy) Commit(ctx context.Context, txs []daruma.Tx) []error {
 		}
 		s.w.aim.arm(how)
 	}
-	verdicts := s.DB.Commit(ctx, txs)
+	verdicts := s.crashed.Commit(ctx, txs)
 	for i, err := range verdicts {
 		if tx := &txs[i]; err == nil && tx.Run != "" {
 			s.acknowledge(tx.Run, tx.Head+1, tx.Events)
@@ -303,7 +303,7 @@ func idOf(text string) string {
 func (s *spy) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error) {
 	s.alone.RLock()
 	defer s.alone.RUnlock()
-	claims, err := s.DB.Claim(ctx, c)
+	claims, err := s.crashed.Claim(ctx, c)
 	for _, r := range claims.Runs {
 		e := r.Events[len(r.Events)-1]
 		s.acknowledge(r.Run.ID, e.Seq, []daruma.Event{e})

@@ -99,4 +99,3 @@ func TestJournal(t *testing.T) {
 		},
 	})
 }
-

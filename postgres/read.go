@@ -157,6 +157,18 @@ func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Appro
 	return all, r.failure(ctx, op, rows.Err())
 }
 
+// Posts implements [Access].
+func (r *reads) Posts(ctx context.Context, run daruma.RunID) ([]daruma.Post, error) {
+	const op = "postgres.Posts"
+	rows, err := r.pool.Query(ctx, `SELECT tenant, run, topic, key, payload, author, time, true FROM post
+		WHERE folded = 0 AND ($1 = '' OR run = $1) ORDER BY n`, string(run))
+	if err != nil {
+		return nil, r.failure(ctx, op, err)
+	}
+	all, err := openPosts(rows, nil)
+	return all, r.failure(ctx, op, err)
+}
+
 // failure wraps an error of a read, which its context may have interrupted.
 func (r *reads) failure(ctx context.Context, op string, err error) error {
 	switch {

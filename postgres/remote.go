@@ -17,44 +17,68 @@ type Remote struct {
 
 var _ daruma.Reader = (*Remote)(nil)
 
-// Connect opens a journal without owning it. Where there is none yet, or one of
-// an older version, it is brought up to date, for which no owner may live.
-// Errors are those of [Open].
-func Connect(ctx context.Context, dsn string, opts *Options) (*Remote, error) {
+// Access is what a process needs that does not perform runs itself: reading,
+// posting, and starting runs. [*DB] and [*Remote] have it.
+type Access interface {
+	daruma.Reader
+
+	// Post is that of [daruma.Journal].
+	Post(ctx context.Context, p daruma.Post) (fresh bool, err error)
+
+	// Commit is that of [daruma.Journal]; through a [*Remote] only Txs that
+	// start a run held by nobody pass, any other is KindDenied.
+	Commit(ctx context.Context, txs []daruma.Tx) []error
+
+	// Posts returns the posts that a run has not folded in yet, oldest first;
+	// of one run, or of all where run is empty.
+	Posts(ctx context.Context, run daruma.RunID) ([]daruma.Post, error)
+
+	// Close gives up what was opened; it returns nil.
+	Close() error
+}
+
+var (
+	_ Access = (*DB)(nil)
+	_ Access = (*Remote)(nil)
+)
+
+// Connect opens a journal without owning it, and changes nothing. Errors are
+// those of [Open] but KindExists, KindNotFound where nothing has been written
+// yet, and KindInvalid for the schema of an older version.
+func Connect(ctx context.Context, dsn string) (*Remote, error) {
 	const op = "postgres.Connect"
 	src, err := parse(op, dsn)
 	if err != nil {
 		return nil, err
 	}
-	current, err := src.look(ctx, op)
-	if err != nil {
+	if err := src.look(ctx, op); err != nil {
 		return nil, err
-	}
-	if !current {
-		d, err := Open(ctx, dsn, opts)
-		if err != nil {
-			return nil, err
-		}
-		if err := d.Close(); err != nil {
-			return nil, err
-		}
 	}
 	r := &Remote{src: src}
 	r.reads.pool, err = src.pool(op)
 	return r, err
 }
 
-// look checks the server and reports whether the schema is up to date.
-func (s *source) look(ctx context.Context, op string) (current bool, err error) {
+// look checks the server and the schema.
+func (s *source) look(ctx context.Context, op string) error {
 	conn, err := s.connect(ctx, op)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer leave(conn)
 	if err := s.checkServer(ctx, op, conn); err != nil {
-		return false, err
+		return err
 	}
-	return s.checkSchema(ctx, op, conn)
+	have, want, err := s.checkSchema(ctx, op, conn)
+	switch {
+	case err != nil:
+		return err
+	case have == 0:
+		return daruma.Fail(op, daruma.KindNotFound, "%s: nothing has been written yet", s.name)
+	case have < want:
+		return daruma.Fail(op, daruma.KindInvalid, "%s has the schema of an older daruma: a process that owns it brings it up to date", s.name)
+	}
+	return nil
 }
 
 // Owner returns who owns the journal; false where nobody does.

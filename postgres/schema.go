@@ -25,43 +25,41 @@ func newest() (int64, error) {
 }
 
 // checkSchema refuses schemas of other programs and those newer than this
-// binary. It reports whether the schema is as this binary writes it; what is
-// older, or not there yet, is not.
-func (s *source) checkSchema(ctx context.Context, op string, conn *pgx.Conn) (current bool, err error) {
-	want, err := newest()
+// binary. It returns the version there is, 0 where nothing has been written.
+func (s *source) checkSchema(ctx context.Context, op string, conn *pgx.Conn) (have, want int64, err error) {
+	want, err = newest()
 	if err != nil {
-		return false, failure(op, err)
+		return 0, 0, failure(op, err)
 	}
 	var tables, versioned, ours int
 	err = conn.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE c.relname = 'goose_db_version'),
 		count(*) FILTER (WHERE c.relname IN ('owner', 'run', 'event'))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')`, s.schema).Scan(&tables, &versioned, &ours)
 	if err != nil {
-		return false, s.failure(ctx, op, err)
+		return 0, 0, s.failure(ctx, op, err)
 	}
 	if tables == 0 || tables == 1 && versioned == 1 { // nothing, or a start that died
-		return false, nil
+		return 0, want, nil
 	}
 	if versioned == 0 || ours != 3 {
-		return false, daruma.Fail(op, daruma.KindInvalid, "%s: the schema holds tables of another program; name another with ?schema=", s.name)
+		return 0, 0, daruma.Fail(op, daruma.KindInvalid, "%s: the schema holds tables of another program; name another with ?schema=", s.name)
 	}
-	var have int64
 	if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have); err != nil {
-		return false, s.failure(ctx, op, err)
+		return 0, 0, s.failure(ctx, op, err)
 	}
 	if have > want {
-		return false, daruma.Fail(op, daruma.KindInvalid,
+		return 0, 0, daruma.Fail(op, daruma.KindInvalid,
 			"%s was written by a newer daruma: its schema has version %d, this one knows versions up to %d", s.name, have, want)
 	}
-	return have == want, nil
+	return have, want, nil
 }
 
 // migrate brings the schema to the newest version. Only who holds the owner
 // lock calls it. A process that dies here leaves the schema of before or of
 // after one migration, never one between.
 func (s *source) migrate(ctx context.Context, op string, conn *pgx.Conn) error {
-	current, err := s.checkSchema(ctx, op, conn)
-	if err != nil || current {
+	have, want, err := s.checkSchema(ctx, op, conn)
+	if err != nil || have == want {
 		return err
 	}
 	if _, err := conn.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{s.schema}.Sanitize()); err != nil {

@@ -63,7 +63,7 @@ func TestServersThatLoseCommitsAreRefused(t *testing.T) {
 		if daruma.KindOf(err) != daruma.KindInvalid || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "accepted is") {
 			t.Errorf("open: %v, want %s", err, want)
 		}
-		_, err = postgres.Connect(t.Context(), dsn, nil)
+		_, err = postgres.Connect(t.Context(), dsn)
 		if daruma.KindOf(err) != daruma.KindInvalid {
 			t.Errorf("connect: %v", err)
 		}
@@ -121,7 +121,7 @@ func TestConnectionStrings(t *testing.T) {
 			if daruma.KindOf(err) != test.kind || strings.Contains(fmt.Sprintf("%v %+v", err, err), "hunter2") {
 				t.Errorf("open: %v (%v), want %v", err, daruma.KindOf(err), test.kind)
 			}
-			_, err = postgres.Connect(t.Context(), test.dsn, nil)
+			_, err = postgres.Connect(t.Context(), test.dsn)
 			if daruma.KindOf(err) != test.kind || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("connect: %v", err)
 			}
@@ -154,7 +154,7 @@ func TestOwnerIsNamed(t *testing.T) {
 	if daruma.KindOf(err) != daruma.KindExists || !strings.Contains(err.Error(), fmt.Sprint("pid ", os.Getpid())) || !strings.Contains(err.Error(), " since 2") {
 		t.Errorf("second open: %v", err)
 	}
-	r, err := postgres.Connect(t.Context(), dsn, nil)
+	r, err := postgres.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
