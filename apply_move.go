@@ -189,6 +189,13 @@ func (r *Run) moveCall(i int, m Move) {
 		if until := r.after(m.Wait); !until.IsZero() {
 			c.Phase, c.Until = callWaiting, until
 		}
+	case Repair:
+		c.Args, c.Canon = m.Args, ""
+		if canon := canonicalArgs(c.Args); canon != c.Args {
+			c.Canon = canon
+		}
+		s.Notes = append(slices.Clone(s.Notes), "Note from the runtime: the arguments of "+c.Name+" were mended in shape before the call: they must be strict JSON that fits the schema.")
+		r.caught(m.Subject)
 	case Verify:
 		c.N, c.Phase = r.number(), callVerifying
 		if until := r.after(m.Wait); !until.IsZero() {

@@ -66,6 +66,7 @@ type Move struct {
 	Command CommandID `json:"command,omitempty"` // of the wait, or of the attempt that follows
 	Target  string    `json:"target,omitempty"`  // the model or tool switched to
 	Missing string    `json:"missing,omitempty"` // of a degrade: what the run goes on without
+	Args    string    `json:"args,omitempty"`    // of a repair: the arguments the call is made with
 	Near    string    `json:"near,omitempty"`    // of a degrade for a tool that does not exist: the one that was probably meant
 	Text    string    `json:"text,omitempty"`    // what the model is told
 }

@@ -132,6 +132,7 @@ func (r *Run) can(sig Signal) RemedySet {
 			return can
 		}
 		allow(SwitchTool, !doubt && !done && sig.Kind != KindDenied && r.alternative(c, spec) != "")
+		allow(Repair, c.Phase == callProposed && sig.Fix != "" && canonicalArgs(sig.Fix) != c.canonical())
 		allow(Reflect, !doubt && think)
 		allow(SwitchModel, c.Phase == callProposed && other && !r.begun()) // what is wrong is the model's
 		allow(Degrade, !doubt)
@@ -214,6 +215,8 @@ func (r *Run) complete(m *Move, sig Signal) {
 	case SwitchTool:
 		spec, _ := r.spec(s.Calls[i].Tool)
 		m.Target = r.alternative(&s.Calls[i], spec)
+	case Repair:
+		m.Args = sig.Fix
 	case Reflect:
 		m.Text = r.reflection(sig)
 	case WrapUp:

@@ -55,7 +55,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, must := range []string{"checkpoint", "retry", "reflect", "switch_model", "switch_tool", "degrade", "escalate", "verify", "wrap_up",
-		"park", "abort", "approval", "replayed", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "fork", "from the past", "doubt of the past", "undone", "undoes"} {
+		"park", "abort", "approval", "replayed", "repair", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "fork", "from the past", "doubt of the past", "undone", "undoes"} {
 		if total[must] == 0 {
 			t.Errorf("not one history hit %q", must)
 		}
@@ -374,6 +374,9 @@ func (w *world) judges() {
 		f := finding{of: []string{daruma.JudgeReply, daruma.JudgeResults}[w.one(2)]}
 		f.signal = daruma.Signal{Type: all[w.one(len(all))], Severity: daruma.Severity(w.one(3)), Message: "found", Detector: "random/1",
 			Subject: []string{daruma.SubjectReply, daruma.SubjectRun, daruma.CallSubject(0), daruma.CallSubject(1)}[w.one(4)]}
+		if w.one(2) == 0 {
+			f.signal.Fix = []string{`{"a":1}`, `{"a":2}`, `{}`}[w.one(3)]
+		}
 		w.judge = append(w.judge, f)
 	}
 }

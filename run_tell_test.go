@@ -32,6 +32,9 @@ func (s *script) tell(e daruma.Event) string {
 		if v.Target != "" {
 			line += ", to " + v.Target
 		}
+		if v.Args != "" {
+			line += ", with " + v.Args
+		}
 		if v.Missing != "" {
 			line += ", missing " + v.Missing
 		}

@@ -319,6 +319,8 @@ func (s *script) queue(words []string) {
 			noError(s.t, sig.Severity.UnmarshalText([]byte(value)))
 		case "path":
 			sig.Path = value
+		case "fix":
+			sig.Fix = value
 		case "near":
 			sig.Near = value
 		}

@@ -117,6 +117,7 @@ type Signal struct {
 	Cause       Cause      `json:"cause,omitempty"`
 	Kind        Kind       `json:"kind,omitempty"`        // of the failure behind it, where there is one
 	RetryAfter  Duration   `json:"retry_after,omitempty"` // how long the other side asked to wait
+	Fix         string     `json:"fix,omitempty"`         // of invalid arguments: the same, mended in shape so that they are valid, where that is possible
 	Near        string     `json:"near,omitempty"`        // of a tool that does not exist: the one that was probably meant
 }
 

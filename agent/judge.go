@@ -58,6 +58,7 @@ func (p *profile) judgeReply(reply *daruma.Replied, offered []model.Tool, undone
 	return detect.Reply(detect.ReplyInput{
 		Step: reply.Command.Step(), Message: reply.Message, Finish: reply.Finish, Tools: names,
 		Nearest: p.set.Nearest, Undone: undone, Seen: seen,
+		Repair: func(tool, arguments string) string { return p.set.Repair(tool, []byte(arguments)) },
 		Check: func(tool, arguments string) []detect.Problem {
 			var problems []detect.Problem
 			for _, p := range p.set.Check(tool, []byte(arguments)) {

@@ -25,8 +25,9 @@
 //
 // # What it does not do
 //
-// It repairs nothing: a document with a fence around it, a trailing comma or
-// an unquoted key is a problem, not a value. Patterns are those of Go's regexp
+// Validation repairs nothing: a document with a fence around it or a trailing
+// comma is a problem, not a value, until [Schema.Repair] has mended it, which
+// guesses nothing: an unquoted key or a missing end stay problems. Patterns are those of Go's regexp
 // package; a schema that uses look-around is refused. Where a value has the
 // wrong type, or misses an enum, a const or a format, that alone is said of it.
 package check

@@ -25,6 +25,9 @@ type ReplyInput struct {
 	Seen func(word string) bool
 	// Check returns what is wrong with the arguments of a call. May be nil.
 	Check func(tool, arguments string) []Problem
+	// Repair returns invalid arguments mended in shape so that they are valid,
+	// "" where that cannot be done. May be nil.
+	Repair func(tool, arguments string) string
 }
 
 // Problem is one thing that is wrong with arguments.
@@ -145,6 +148,9 @@ func (in ReplyInput) arguments() (found []daruma.Signal) {
 		s := signal(daruma.ArgumentsInvalid, "arguments/1", daruma.CallSubject(i), []string{in.Step},
 			"Arguments of %s: %s", c.Name, strings.Join(texts, "; "))
 		s.Kind, s.Cause, s.Path = daruma.KindInvalid, daruma.KindInvalid.Cause(), problems[0].Path
+		if in.Repair != nil && in.whole() {
+			s.Fix = in.Repair(c.Name, c.Arguments)
+		}
 		found = append(found, s)
 	}
 	return found

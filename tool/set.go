@@ -188,6 +188,18 @@ func (s *Set) Check(tool string, args []byte) []check.Problem {
 	return m.check(orEmpty(args))
 }
 
+// Repair returns invalid arguments of a call mended in shape so that they are
+// valid, "" where nothing is wrong or that cannot be done: see
+// [check.Schema.Repair].
+func (s *Set) Repair(tool string, args []byte) string {
+	m := s.byName[tool]
+	if m == nil {
+		return ""
+	}
+	mended, _ := m.schema.Repair(orEmpty(args))
+	return string(mended)
+}
+
 // check is Validate, with a memory: the arguments of a call are checked when
 // the model proposes it and again when it is made.
 func (m *member) check(args []byte) []check.Problem {

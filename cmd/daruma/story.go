@@ -113,6 +113,8 @@ func moveText(m daruma.Move) string {
 			return "retry" + wait + " with the same idempotency key: it cannot happen twice"
 		}
 		return fmt.Sprintf("retry %d%s", m.Try, wait)
+	case daruma.Repair:
+		return "repair: the call is made with " + short(m.Args)
 	case daruma.Reflect:
 		return "reflect: the model is shown what failed and asked for something else"
 	case daruma.Verify:

@@ -119,6 +119,7 @@ func TestWithout(t *testing.T) {
 	t.Parallel()
 	for remedy, name := range map[daruma.Remedy]string{
 		daruma.Reflect:     "invented-id",
+		daruma.Repair:      "repairable-arguments",
 		daruma.SwitchTool:  "dead-tool-alternative",
 		daruma.SwitchModel: "invented-tool-always",
 		daruma.Escalate:    "refusal-midway",
