@@ -7,18 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
-	"github.com/daruma-run/daruma/model/fake"
 	"github.com/daruma-run/daruma/sqlite"
 )
 
@@ -27,7 +25,7 @@ var demoScript []byte
 
 type demoCommand struct {
 	Yes  bool   `short:"y" help:"Approve the refund without asking."`
-	Keep string `placeholder:"DIR" help:"Keep journal and configuration in this folder, to look at with daruma show."`
+	Keep string `placeholder:"DIR" help:"Keep journal, configuration, script and ledger in this folder, to look at and to fork."`
 }
 
 // demoResult is counted by the ledgers: falls and approvals by the journal,
@@ -66,7 +64,10 @@ func (cmd *demoCommand) Run(ctx context.Context, p *program) error {
 	} else if _, err := os.Stat(filepath.Join(dir, "daruma.db")); err == nil {
 		return daruma.Fail("demo", daruma.KindInvalid, "keep: %s holds a journal already; accepted: an empty folder", dir)
 	}
-	d := &demo{p: p, dir: dir, yes: cmd.Yes}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs // the configuration names the journal, from wherever it is read
+	}
+	d := &demo{p: p, dir: dir, yes: cmd.Yes, keep: cmd.Keep != ""}
 	started := time.Now()
 	result, err := d.play(ctx)
 	if err != nil {
@@ -80,7 +81,7 @@ func (cmd *demoCommand) Run(ctx context.Context, p *program) error {
 	} else {
 		d.sum(result)
 		if cmd.Keep != "" {
-			fmt.Fprintf(p.out, "\nlook closer: daruma show %s -c %s\n", demoRun, filepath.Join(dir, configFile))
+			d.invite()
 		}
 	}
 	if result.State == daruma.Degraded {
@@ -92,9 +93,11 @@ func (cmd *demoCommand) Run(ctx context.Context, p *program) error {
 // demo plays the story: this process is the provider and the payment service,
 // a child process is the agent.
 type demo struct {
-	p   *program
-	dir string
-	yes bool
+	p    *program
+	dir  string
+	yes  bool
+	keep bool
+	addr string // of the world
 
 	mu    sync.Mutex
 	child *exec.Cmd // the agent's process, nil between two
@@ -108,6 +111,11 @@ func (d *demo) play(ctx context.Context) (*demoResult, error) {
 		return nil, err
 	}
 	defer world.close()
+	if d.keep {
+		if err := d.keepWorld(world); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.configure(world.url); err != nil {
 		return nil, err
 	}
@@ -173,6 +181,7 @@ func (d *demo) count(ctx context.Context, result *demoResult) error {
 // configure writes an ordinary configuration for the child.
 func (d *demo) configure(url string) error {
 	text := fmt.Sprintf(`# written by daruma demo: an ordinary configuration
+journal: %[2]s
 models:
   primary: {url: %[1]s/v1, price: {free: true}}
   backup: {url: %[1]s/v1, price: {free: true}}
@@ -192,7 +201,7 @@ agents:
     instructions: You handle refunds. Look the order up first.
     models: [primary, backup]
     tools: [lookup, refund]
-`, url)
+`, url, strconv.Quote(filepath.Join(d.dir, "daruma.db")))
 	if err := os.WriteFile(filepath.Join(d.dir, configFile), []byte(text), 0o600); err != nil {
 		return daruma.Fail("demo", daruma.KindExhausted, "%w", err)
 	}
@@ -306,79 +315,4 @@ func (d *demo) sum(r *demoResult) {
   with Daruma  %12d  %9d  %5d  %12d  %s
   bare loop    %12s  %9d  %5d  %12d  %s
 `, r.Falls, r.Approvals, r.Kills, r.Refunds, r.State, "-", 0, 1, r.BareRefunds, r.BareEnd)
-}
-
-// demoWorld is the provider and the payment service, on loopback.
-type demoWorld struct {
-	url    string
-	fake   *fake.Fake
-	server *http.Server
-	served sync.WaitGroup
-}
-
-// newDemoWorld serves the script. afterRefund is called when a refund has been
-// paid and before its answer goes out; where it reports true, no answer goes.
-func newDemoWorld(ctx context.Context, afterRefund func() bool) (*demoWorld, error) {
-	script, err := fake.Parse(demoScript)
-	if err != nil {
-		return nil, daruma.Fail("demo", daruma.KindInternal, "demo.txt: %w", err)
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, daruma.Fail("demo", daruma.KindUnavailable, "loopback: %w", err)
-	}
-	w := &demoWorld{url: "http://" + l.Addr().String(), fake: fake.New(script)}
-	handler := w.fake.Handler()
-	w.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		before := w.refunds()
-		if r.URL.Path != "/tools/refund" {
-			handler.ServeHTTP(rw, r)
-			return
-		}
-		held := &heldAnswer{ResponseWriter: rw}
-		handler.ServeHTTP(held, r)
-		if w.refunds() > before && afterRefund() {
-			panic(http.ErrAbortHandler) // the money has moved; the answer never arrives
-		}
-		held.release()
-	})}
-	w.served.Go(func() { w.server.Serve(l) }) // ends with close
-	return w, nil
-}
-
-func (w *demoWorld) refunds() int {
-	n := 0
-	for _, e := range w.fake.Ledger() {
-		if e.Tool == "refund" {
-			n++
-		}
-	}
-	return n
-}
-
-func (w *demoWorld) close() {
-	w.server.Close()
-	w.served.Wait()
-	w.fake.Close()
-}
-
-// heldAnswer keeps an answer back until it is released.
-type heldAnswer struct {
-	http.ResponseWriter
-	status int
-	body   []byte
-}
-
-func (h *heldAnswer) WriteHeader(status int) { h.status = status }
-
-func (h *heldAnswer) Write(b []byte) (int, error) {
-	h.body = append(h.body, b...)
-	return len(b), nil
-}
-
-func (h *heldAnswer) release() {
-	if h.status != 0 {
-		h.ResponseWriter.WriteHeader(h.status)
-	}
-	h.ResponseWriter.Write(h.body)
 }

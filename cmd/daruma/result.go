@@ -29,11 +29,24 @@ func (t *teller) observe(run daruma.RunID, events []daruma.Event) {
 	if run != t.only {
 		return
 	}
-	for _, e := range events {
+	from := 0
+	for i, e := range events {
+		if e.Kind == daruma.KindForked {
+			from = i // what is before happened to the origin, and was told there
+		}
+	}
+	for _, e := range events[from:] {
 		if line := t.story.line(e); line != "" {
 			fmt.Fprintf(t.p.out, "  %s\n", line)
 		}
 	}
+}
+
+// follow tells the run of this name from now on.
+func (t *teller) follow(id daruma.RunID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.only = id
 }
 
 // flush waits until what was observed has been printed.

@@ -31,6 +31,7 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 	}
 	var infos []daruma.RunInfo
 	var answered map[daruma.RunID]string
+	origins := map[daruma.RunID]daruma.RunID{}
 	j, err := p.look(ctx)
 	switch {
 	case daruma.KindOf(err) == daruma.KindNotFound: // no file, no runs
@@ -44,15 +45,24 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		if answered, err = answers(ctx, j, ""); err != nil {
 			return err
 		}
+		for _, r := range infos {
+			if r.State == daruma.Quarantined {
+				continue
+			}
+			if origins[r.ID], err = originOf(ctx, j, r.ID); err != nil {
+				return err
+			}
+		}
 	}
 	if p.Output == "json" {
 		type listed struct {
 			daruma.RunInfo
-			Answered string `json:"answered,omitempty"` // what the run has not acted on yet
+			Answered string       `json:"answered,omitempty"` // what the run has not acted on yet
+			Origin   daruma.RunID `json:"origin,omitempty"`   // the run it was forked from
 		}
 		all := make([]listed, len(infos))
 		for i, r := range infos {
-			all[i] = listed{r, answered[r.ID]}
+			all[i] = listed{r, answered[r.ID], origins[r.ID]}
 		}
 		return p.writeJSON(all)
 	}
@@ -64,6 +74,9 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		note := short(r.Note)
 		if by := answered[r.ID]; by != "" && !r.State.Finished() {
 			note = "answered, not acted on yet: " + short(by) + "; " + note
+		}
+		if origin := origins[r.ID]; origin != "" {
+			note = strings.TrimSuffix("fork of "+string(origin)+"; "+note, "; ")
 		}
 		fmt.Fprintf(p.out, "%-31s %-11s %-12s %s  %s\n", r.ID, r.State, short(r.Name), r.Updated.Local().Format(time.DateTime), printable(note))
 	}
@@ -102,20 +115,42 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	steps, err := daruma.Steps(id, info.Tenant, events)
+	if err != nil {
+		return err
+	}
+	forks, err := forksOf(ctx, j, info)
+	if err != nil {
+		return err
+	}
 	if p.Output == "json" {
 		return p.writeJSON(struct {
 			resultJSON
+			Forked *daruma.Forked `json:"forked,omitempty"` // where it was forked from another run
+			Forks  []daruma.RunID `json:"forks,omitempty"`  // runs that were forked from it
+			Steps  []daruma.Step  `json:"at"`               // the steps at which it can be forked
 			Events []daruma.Event `json:"events"`
-		}{jsonOf(result, answered[id]), events})
+		}{jsonOf(result, answered[id]), run.Forked(), forks, steps, events})
 	}
 	var s story
 	fmt.Fprintf(p.out, "%s  %s  %s\n\n", id, info.Name, run.State())
+	step := ""
 	for _, e := range events {
+		for len(steps) > 0 && steps[0].Seq < e.Seq {
+			step, steps = steps[0].ID, steps[1:]
+		}
 		if line := s.line(e); line != "" {
-			fmt.Fprintf(p.out, "%4d %s  %s\n", e.Seq, e.Time.Local().Format("15:04:05.000"), line)
+			fmt.Fprintf(p.out, "%4d %s %5s  %s\n", e.Seq, e.Time.Local().Format("15:04:05.000"), step, line)
+			step = ""
 		}
 	}
 	fmt.Fprintln(p.out)
+	if f := run.Forked(); f != nil {
+		fmt.Fprintf(p.out, "forked from %s before its step %s, after its event %d\n", f.Run, f.At, f.Seq)
+	}
+	for _, fork := range forks {
+		fmt.Fprintf(p.out, "forked by %s: daruma show %s\n", fork, fork)
+	}
 	for _, e := range run.Effects() {
 		fmt.Fprintln(p.out, printable(effectText(id, e)))
 	}

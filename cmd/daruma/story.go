@@ -39,6 +39,9 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 	case daruma.KindStarted:
 		p := read[daruma.Started](e)
 		return markStep, fmt.Sprintf("%s starts: %s", p.Agent, short(p.Input.Text))
+	case daruma.KindForked:
+		s.node = "" // who works on the fork takes it over from nobody
+		return markStep, forkText(e.Actor, read[daruma.Forked](e))
 	case daruma.KindClaimed:
 		p := read[daruma.Claim](e)
 		before := s.node
