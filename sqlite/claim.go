@@ -13,8 +13,6 @@ import (
 type candidate struct {
 	info   daruma.RunInfo
 	row    row
-	check  int64 // seq of its last checkpoint
-	lost   bool  // its last holder died holding it
 	events []daruma.Event
 	posts  []daruma.Post
 	fault  error // why it must be quarantined
@@ -75,23 +73,25 @@ func (d *DB) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error) {
 }
 
 const (
-	claimRun = `UPDATE run SET head = head + 1, epoch = epoch + 1, node = ?, lost = 0, state = 0, wake_at = 0, updated = max(updated, ?), hash = ?
+	claimRun = `UPDATE run SET head = ?, epoch = ?, node = ?, lost = 0, state = 0, wake_at = 0, updated = ?, hash = ?, sum = ?
 		WHERE n = ? AND head = ? AND epoch = ? AND hash = ? AND state <= 2`
-	quarantineRun = `UPDATE run SET state = 7, node = '', wake_at = 0, note = ? WHERE n = ? AND head = ? AND epoch = ? AND state <= 2`
+	quarantineRun = `UPDATE run SET state = 7, node = '', wake_at = 0, note = ?, sum = ? WHERE n = ? AND head = ? AND epoch = ? AND state <= 2`
 )
 
 // claim gives a run to the node, if it still is as the snapshot showed it.
 func (w *writer) claim(c daruma.Claim, f *candidate) (claimed daruma.Claimed, ok bool, err error) {
 	delete(w.rows, f.info.ID)
 	if f.fault != nil {
-		_, err := w.conn.exec(quarantineRun, "quarantined: "+f.fault.Error(), f.row.n, f.row.head, f.row.epoch)
+		next := f.row
+		next.state, next.node, next.wakeAt, next.note = daruma.Quarantined, "", 0, "quarantined: "+f.fault.Error()
+		_, err := w.conn.exec(quarantineRun, next.note, next.sum(), f.row.n, f.row.head, f.row.epoch)
 		return claimed, false, err
 	}
 	next := f.row
 	next.epoch++
 	next.head++
-	next.node, next.state, next.wakeAt = c.Node, daruma.Running, 0
-	clean := f.row.node == "" && !f.lost
+	next.node, next.state, next.wakeAt, next.lost = c.Node, daruma.Running, 0, 0
+	clean := f.row.node == "" && f.row.lost == 0
 	payload, err := json.Marshal(daruma.Claim{Node: c.Node, Epoch: next.epoch, Clean: clean})
 	if err != nil {
 		return claimed, false, err
@@ -101,7 +101,8 @@ func (w *writer) claim(c daruma.Claim, f *candidate) (claimed daruma.Claimed, ok
 		Time: time.UnixMicro(c.Now.UnixMicro()).UTC(), Payload: payload,
 	}
 	next.hash = daruma.Chain(f.row.hash, f.row.tenant, f.info.ID, e)
-	changed, err := w.conn.exec(claimRun, c.Node, e.Time.UnixMicro(), next.hash[:], f.row.n, f.row.head, f.row.epoch, f.row.hash[:])
+	next.updated = max(next.updated, e.Time.UnixMicro())
+	changed, err := w.conn.exec(claimRun, next.head, next.epoch, c.Node, next.updated, next.hash[:], next.sum(), f.row.n, f.row.head, f.row.epoch, f.row.hash[:])
 	if err != nil || changed == 0 {
 		return claimed, false, err
 	}
@@ -132,7 +133,7 @@ const claimablePosted = ` FROM (SELECT DISTINCT run, tenant FROM post WHERE fold
 const (
 	selectNext = `SELECT min(wake_at) FROM run r
 		WHERE node = '' AND state IN (1, 2) AND wake_at > 0 AND wake_at > @now AND (@type = '' OR r.type = @type)`
-	selectOpenPosts = `SELECT p.tenant, p.run, p.topic, p.key, p.payload, p.author, p.time, r.node = @node
+	selectOpenPosts = `SELECT ` + postColumns + `, r.node = @node, r.n
 		FROM post p INDEXED BY post_open CROSS JOIN run r ON r.id = p.run AND r.tenant = p.tenant
 		WHERE p.folded = 0 AND (@type = '' OR r.type = @type) ORDER BY p.n`
 )
@@ -152,7 +153,7 @@ func (r *reads) claimable(ctx context.Context, c daruma.Claim) (answer daruma.Cl
 	args := []any{sql.Named("node", c.Node), sql.Named("now", micros(c.Now)), sql.Named("type", string(c.Type)), sql.Named("max", c.Max+1)}
 	byID := map[daruma.RunID]*candidate{}
 	query := func(from string) error {
-		rows, err := tx.QueryContext(ctx, `SELECT `+runColumns+from+` AND (@type = '' OR r.type = @type) LIMIT @max`, args...)
+		rows, err := tx.QueryContext(ctx, `SELECT `+rowColumns+from+` AND (@type = '' OR r.type = @type) LIMIT @max`, args...)
 		if err != nil {
 			return err
 		}
@@ -185,8 +186,17 @@ func (r *reads) claimable(ctx context.Context, c daruma.Claim) (answer daruma.Cl
 	if err := r.fill(ctx, tx, found); err != nil {
 		return answer, nil, err
 	}
-	if answer.Posts, err = openPosts(ctx, tx, c, byID); err != nil {
+	bad := map[int64]error{}
+	if answer.Posts, err = openPosts(ctx, tx, c, byID, bad); err != nil {
 		return answer, nil, err
+	}
+	for n, fault := range bad {
+		f := &candidate{}
+		if err := f.scan(tx.QueryRowContext(ctx, `SELECT `+rowColumns+` FROM run r WHERE r.n = ?`, n)); err != nil {
+			return answer, nil, err
+		}
+		f.fault = fault
+		found = append(found, f)
 	}
 	var next sql.NullInt64
 	err = tx.QueryRowContext(ctx, selectNext, args...).Scan(&next)
@@ -206,14 +216,17 @@ func (r *reads) fill(ctx context.Context, tx *sql.Tx, found []*candidate) error 
 	}
 	defer stmt.Close()
 	for _, f := range found {
-		from := max(f.check, 1)
+		if f.fault != nil {
+			continue
+		}
+		from := max(f.row.checkpoint, 1)
 		v := verifier{run: f.info.ID, tenant: f.info.Tenant, seq: from - 1}
 		err := v.read(ctx, stmt, f.row.n, from)
 		if err == nil {
 			err = v.end(f.row.head, f.row.hash)
 		}
-		if err == nil && f.check > 0 && (len(v.events) == 0 || v.events[0].Kind != daruma.KindCheckpoint) {
-			err = daruma.Fail("", daruma.KindCorrupt, "event %d is no checkpoint", f.check)
+		if err == nil && f.row.checkpoint > 0 && (len(v.events) == 0 || v.events[0].Kind != daruma.KindCheckpoint) {
+			err = daruma.Fail("", daruma.KindCorrupt, "event %d is no checkpoint", f.row.checkpoint)
 		}
 		switch {
 		case err == nil:
@@ -228,8 +241,9 @@ func (r *reads) fill(ctx context.Context, tx *sql.Tx, found []*candidate) error 
 }
 
 // openPosts returns the posts for runs the node holds, and gives those for
-// candidates to them.
-func openPosts(ctx context.Context, tx *sql.Tx, c daruma.Claim, byID map[daruma.RunID]*candidate) (held []daruma.Post, err error) {
+// candidates to them. A post that does not match its checksum is the fault of
+// its candidate, or in bad that of the run, by its number, which the node holds.
+func openPosts(ctx context.Context, tx *sql.Tx, c daruma.Claim, byID map[daruma.RunID]*candidate, bad map[int64]error) (held []daruma.Post, err error) {
 	rows, err := tx.QueryContext(ctx, selectOpenPosts, sql.Named("node", c.Node), sql.Named("type", string(c.Type)))
 	if err != nil {
 		return nil, err
@@ -237,7 +251,16 @@ func openPosts(ctx context.Context, tx *sql.Tx, c daruma.Claim, byID map[daruma.
 	defer rows.Close()
 	for rows.Next() {
 		var mine bool
-		p, err := scanPost(rows, &mine)
+		var n int64
+		p, err := scanPost(rows, &mine, &n)
+		if kindOf(err) == daruma.KindCorrupt {
+			if f := byID[p.Run]; f != nil {
+				f.fault = err
+			} else if mine {
+				bad[n] = err
+			}
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -111,6 +111,31 @@ func (c *conn) row(text string, args ...any) ([]sqldriver.Value, error) {
 	return dest, nil
 }
 
+// all returns every row of a query.
+func (c *conn) all(text string, args ...any) ([][]sqldriver.Value, error) {
+	s, err := c.prepared(text, args)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.query.QueryContext(context.Background(), s.args)
+	clear(s.args)
+	if err != nil {
+		return nil, err
+	}
+	var all [][]sqldriver.Value
+	for {
+		dest := make([]sqldriver.Value, len(rows.Columns()))
+		if err = rows.Next(dest); err != nil {
+			break
+		}
+		all = append(all, dest)
+	}
+	if cerr := rows.Close(); errors.Is(err, io.EOF) {
+		err = cerr
+	}
+	return all, err
+}
+
 // close gives the statements and the connection back.
 func (c *conn) close() error {
 	var errs []error

@@ -89,7 +89,7 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 		return nil, fileFailure("sqlite.Open", path, err)
 	}
 	undo = append(undo, func() { _ = c.close() })
-	if _, err := c.exec(`UPDATE run SET node = '', lost = 1 WHERE node <> ''`); err != nil {
+	if err := c.giveUp(); err != nil {
 		return nil, fileFailure("sqlite.Open", path, err)
 	}
 	if d.reads.db, err = openPool(path, reading, runtime.GOMAXPROCS(0)); err != nil {

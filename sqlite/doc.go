@@ -52,8 +52,14 @@
 // its last event, so that a changed, a missing and an added event are all
 // found: by [DB.Events], and by [DB.Claim] from the last checkpoint on, which
 // quarantines the run and goes on with the others. Blobs are verified when
-// read. State, note and wake time of a run, posts, keys, approvals and budgets
-// carry no hash.
+// read. Rows of runs, posts, keys, approvals and budgets carry a checksum,
+// which finds what a disk changed but not what somebody changed on purpose: a
+// row that does not match it is refused or quarantined when it is read.
+//
+// What is never read is found by nobody: [DB.Verify] reads everything, the
+// structure of the file and its indexes too. The owner does so once after
+// Open, beside its work. A damaged run is quarantined; a damaged file stops the
+// journal, see [DB.Down], with a failure that says KindCorrupt within.
 //
 // # What the contract leaves open
 //

@@ -52,7 +52,7 @@ func (r *reads) page(ctx context.Context, v *verifier) (done bool, err error) {
 	}
 	defer tx.Rollback()
 	var f candidate
-	err = f.scan(tx.QueryRowContext(ctx, `SELECT `+runColumns+` FROM run r WHERE r.id = ?`, string(v.run)))
+	err = f.scan(tx.QueryRowContext(ctx, `SELECT `+rowColumns+` FROM run r WHERE r.id = ?`, string(v.run)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, daruma.Fail("", daruma.KindNotFound, "no run %s", v.run)
 	}
@@ -61,7 +61,7 @@ func (r *reads) page(ctx context.Context, v *verifier) (done bool, err error) {
 	}
 	v.tenant = f.info.Tenant
 	if v.seq > f.row.head && !v.known { // the caller knows more than there is
-		return true, nil
+		return true, f.fault
 	}
 	stmt, err := tx.PrepareContext(ctx, `SELECT seq, kind, time, actor, payload, hash FROM event WHERE run = ? AND seq >= ? ORDER BY seq LIMIT ?`)
 	if err != nil {
@@ -74,7 +74,10 @@ func (r *reads) page(ctx context.Context, v *verifier) (done bool, err error) {
 	if len(v.events) == pageEvents && v.seq < f.row.head {
 		return false, nil
 	}
-	return true, v.end(f.row.head, f.row.hash)
+	if err := v.end(f.row.head, f.row.hash); err != nil {
+		return true, err
+	}
+	return true, f.fault
 }
 
 // verifier follows the chain of one run.

@@ -15,9 +15,9 @@ func TestPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	queries := []string{`SELECT ` + runColumns + claimablePosted}
+	queries := []string{`SELECT ` + rowColumns + claimablePosted}
 	for _, where := range claimable {
-		queries = append(queries, `SELECT `+runColumns+` FROM run r `+where)
+		queries = append(queries, `SELECT `+rowColumns+` FROM run r `+where)
 	}
 	queries = append(queries, selectNext, selectOpenPosts)
 	for _, q := range queries {

@@ -40,21 +40,25 @@ func (r *reads) close() error {
 	return errors.Join(errs...)
 }
 
-const runColumns = `r.n, r.id, r.tenant, r.type, r.name, r.state, r.note, r.head, r.epoch, r.node, r.wake_at, r.started, r.updated, r.checkpoint, r.hash, r.lost`
-
-// scan reads [runColumns].
+// scan reads [rowColumns]. A row that does not match its checksum is scanned
+// all the same; its fault says so.
 func (f *candidate) scan(row interface{ Scan(...any) error }) error {
-	i := &f.info
-	var started, updated int64
+	r, i := &f.row, &f.info
 	var hash []byte
-	err := row.Scan(&f.row.n, &i.ID, &i.Tenant, &i.Type, &i.Name, &i.State, &i.Note, &i.Head, &i.Epoch, &i.Node,
-		&f.row.wakeAt, &started, &updated, &f.check, &hash, &f.lost)
+	var state, stored int64 // whatever number stands there
+	err := row.Scan(&r.n, &r.id, &r.tenant, &r.typ, &r.name, &state, &r.note, &r.head, &r.epoch, &r.node,
+		&r.wakeAt, &r.started, &r.updated, &r.checkpoint, &hash, &r.lost, &stored)
 	if err != nil {
 		return err
 	}
-	i.WakeAt, i.Started, i.Updated = timeOf(f.row.wakeAt), time.UnixMicro(started).UTC(), time.UnixMicro(updated).UTC()
-	f.row.tenant, f.row.state, f.row.head, f.row.epoch, f.row.node = i.Tenant, i.State, i.Head, i.Epoch, i.Node
-	copy(f.row.hash[:], hash)
+	r.state = daruma.RunState(state)
+	short := copy(r.hash[:], hash) < len(r.hash) || len(hash) != len(r.hash)
+	*i = daruma.RunInfo{ID: r.id, Tenant: r.tenant, Type: daruma.RunType(r.typ), Name: r.name, State: r.state, Note: r.note, Head: r.head,
+		Epoch: r.epoch, Node: r.node, WakeAt: timeOf(r.wakeAt), Started: time.UnixMicro(r.started).UTC(), Updated: time.UnixMicro(r.updated).UTC()}
+	if short || int64(r.state) != state || r.sum() != stored {
+		f.fault = damaged("row of run", string(r.id))
+		i.State, i.Note = daruma.Quarantined, f.fault.Error()
+	}
 	return nil
 }
 
@@ -66,7 +70,7 @@ func (r *reads) Run(ctx context.Context, id daruma.RunID) (daruma.RunInfo, error
 	if err != nil {
 		return daruma.RunInfo{}, err
 	}
-	err = f.scan(db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM run r WHERE r.id = ?`, string(id)))
+	err = f.scan(db.QueryRowContext(ctx, `SELECT `+rowColumns+` FROM run r WHERE r.id = ?`, string(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return daruma.RunInfo{}, daruma.Fail(name, daruma.KindNotFound, "no run %s", id)
 	}
@@ -113,7 +117,7 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 	if limit <= 0 {
 		limit = 100
 	}
-	rows, err := db.QueryContext(ctx, `SELECT `+runColumns+` FROM run r WHERE `+strings.Join(where, " AND ")+` ORDER BY r.n DESC LIMIT ?`, append(args, limit)...)
+	rows, err := db.QueryContext(ctx, `SELECT `+rowColumns+` FROM run r WHERE `+strings.Join(where, " AND ")+` ORDER BY r.n DESC LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, r.failure(ctx, name, err)
 	}
@@ -153,9 +157,9 @@ func (r *reads) Blob(ctx context.Context, t daruma.Tenant, d daruma.Digest) ([]b
 // Approvals implements [daruma.Reader].
 func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Approval, error) {
 	const name = "sqlite.Approvals"
-	query, args := `SELECT body FROM approval WHERE closed = 0 ORDER BY n`, []any{}
+	query, args := `SELECT `+approvalColumns+` FROM approval WHERE closed = 0 ORDER BY n`, []any{}
 	if run != "" {
-		query, args = `SELECT body FROM approval WHERE closed = 0 AND run = ? ORDER BY n`, []any{string(run)}
+		query, args = `SELECT `+approvalColumns+` FROM approval WHERE closed = 0 AND run = ? ORDER BY n`, []any{string(run)}
 	}
 	db, err := r.pool()
 	if err != nil {
@@ -168,8 +172,8 @@ func (r *reads) Approvals(ctx context.Context, run daruma.RunID) ([]daruma.Appro
 	defer rows.Close()
 	var all []daruma.Approval
 	for rows.Next() {
-		var body []byte
-		if err := rows.Scan(&body); err != nil {
+		body, err := scanApproval(rows)
+		if err != nil {
 			return nil, r.failure(ctx, name, err)
 		}
 		var a daruma.Approval
@@ -188,7 +192,7 @@ func (r *reads) Posts(ctx context.Context, run daruma.RunID) ([]daruma.Post, err
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.QueryContext(ctx, `SELECT tenant, run, topic, key, payload, author, time FROM post
+	rows, err := db.QueryContext(ctx, `SELECT `+postColumns+` FROM post p
 		WHERE folded = 0 AND (? = '' OR run = ?) ORDER BY n`, string(run), string(run))
 	if err != nil {
 		return nil, r.failure(ctx, name, err)
@@ -203,15 +207,6 @@ func (r *reads) Posts(ctx context.Context, run daruma.RunID) ([]daruma.Post, err
 		all = append(all, p)
 	}
 	return all, r.failure(ctx, name, rows.Err())
-}
-
-// scanPost reads the columns of a post, and of what stands behind them.
-func scanPost(row interface{ Scan(...any) error }, more ...any) (p daruma.Post, err error) {
-	var payload []byte
-	var micros int64
-	err = row.Scan(append([]any{&p.Tenant, &p.Run, &p.Topic, &p.Key, &payload, &p.By, &micros}, more...)...)
-	p.Payload, p.Time = payload, time.UnixMicro(micros).UTC()
-	return p, err
 }
 
 // failure wraps an error of a read, which its context may have interrupted.

@@ -13,19 +13,28 @@ const maxRows = 2048
 // row is what the writer knows of a run: enough to append to it without
 // reading it again. The database checks it at every write all the same.
 type row struct {
-	n      int64
-	tenant daruma.Tenant
-	state  daruma.RunState
-	head   int64
-	epoch  int64
-	node   string
-	wakeAt int64
-	hash   daruma.Digest
-	broken bool // its last event has another hash, or is not there
+	n          int64
+	id         daruma.RunID
+	tenant     daruma.Tenant
+	typ, name  string
+	state      daruma.RunState
+	note       string
+	head       int64
+	epoch      int64
+	node       string
+	wakeAt     int64
+	started    int64
+	updated    int64
+	checkpoint int64
+	hash       daruma.Digest
+	lost       int64
+	broken     bool // it does not match its checksum, or its last event has another hash or is not there
 }
 
-const selectRow = `SELECT r.n, r.tenant, r.state, r.head, r.epoch, r.node, r.wake_at, r.hash, e.hash
-	FROM run r LEFT JOIN event e ON e.run = r.n AND e.seq = r.head WHERE r.id = ?`
+const (
+	rowColumns = `r.n, r.id, r.tenant, r.type, r.name, r.state, r.note, r.head, r.epoch, r.node, r.wake_at, r.started, r.updated, r.checkpoint, r.hash, r.lost, r.sum`
+	selectRow  = `SELECT ` + rowColumns + `, e.hash FROM run r LEFT JOIN event e ON e.run = r.n AND e.seq = r.head WHERE r.id = ?`
+)
 
 // row returns the run, from memory where it can; nil where there is none.
 func (w *writer) row(id daruma.RunID) (*row, error) {
@@ -45,11 +54,36 @@ func (w *writer) row(id daruma.RunID) (*row, error) {
 
 func scanRow(v []sqldriver.Value) *row {
 	r := &row{
-		n: integer(v[0]), tenant: daruma.Tenant(text(v[1])), state: daruma.RunState(integer(v[2])),
-		head: integer(v[3]), epoch: integer(v[4]), node: text(v[5]), wakeAt: integer(v[6]),
+		n: integer(v[0]), id: daruma.RunID(text(v[1])), tenant: daruma.Tenant(text(v[2])), typ: text(v[3]), name: text(v[4]),
+		state: daruma.RunState(integer(v[5])), note: text(v[6]), head: integer(v[7]), epoch: integer(v[8]), node: text(v[9]),
+		wakeAt: integer(v[10]), started: integer(v[11]), updated: integer(v[12]), checkpoint: integer(v[13]), lost: integer(v[15]),
 	}
-	r.broken = copy(r.hash[:], bytesOf(v[7])) < len(r.hash) || string(bytesOf(v[8])) != string(r.hash[:])
+	r.broken = copy(r.hash[:], bytesOf(v[14])) < len(r.hash) || r.sum() != integer(v[16]) || string(bytesOf(v[17])) != string(r.hash[:])
 	return r
+}
+
+// giveUp takes every run from the owner before this one, which died holding
+// it. A row that does not match its checksum goes on not to match.
+func (c *conn) giveUp() error {
+	held, err := c.all(`SELECT ` + rowColumns + `, r.hash FROM run r WHERE node <> ''`)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for _, v := range held {
+		r, sum := scanRow(v), integer(v[16])
+		if !r.broken {
+			r.node, r.lost = "", 1
+			sum = r.sum()
+		}
+		if _, err := c.exec(`UPDATE run SET node = '', lost = 1, sum = ? WHERE n = ?`, sum, r.n); err != nil {
+			return err
+		}
+	}
+	_, err = c.exec("COMMIT")
+	return err
 }
 
 // remember keeps a row, in place of any other where there are too many.

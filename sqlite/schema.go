@@ -112,7 +112,8 @@ func newest() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return goose.NumericComponent(files[len(files)-1].Name())
+	last, err := goose.NumericComponent(files[len(files)-1].Name())
+	return max(last, sumVersion), err
 }
 
 // checkVersion refuses schemas newer than this binary. It reports whether the
@@ -155,7 +156,7 @@ func migrate(ctx context.Context, path string) error {
 	if err != nil {
 		return failure("sqlite.Open", err)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(sumMigration()), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return failure("sqlite.Open", err)
 	}

@@ -160,15 +160,30 @@ func TestClaimThousand(t *testing.T) {
 func TestFirstSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j.db")
 	db := open(t, path, nil)
-	if err := db.Commit(t.Context(), []daruma.Tx{start("r")})[0]; err != nil {
+	tx := start("r")
+	tx.Keys = []daruma.KeyClaim{{Key: "k"}}
+	tx.Approvals = []daruma.Approval{{ID: "r.1", Run: "r"}}
+	tx.Spends = []daruma.Spend{{Op: daruma.SpendDraw, Grant: "g", Budget: "b", Amount: 5, Limit: 10}}
+	if err := db.Commit(t.Context(), []daruma.Tx{tx})[0]; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Post(t.Context(), daruma.Post{Run: "r", Topic: "t", Key: "1"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	tamper(t, path, `ALTER TABLE run DROP COLUMN lost; DELETE FROM goose_db_version WHERE version_id = 2`)
-	claims, err := open(t, path, nil).Claim(t.Context(), daruma.Claim{Node: "a"})
-	if err != nil || len(claims.Runs) != 1 {
+	var undo strings.Builder
+	for _, column := range []string{"run DROP lost", "run DROP sum", "post DROP sum", "post DROP mark", "key_claim DROP sum", "approval DROP sum", "budget DROP sum", "spend_grant DROP sum"} {
+		undo.WriteString("ALTER TABLE " + column + ";")
+	}
+	tamper(t, path, undo.String()+`DELETE FROM goose_db_version WHERE version_id >= 2`)
+	db = open(t, path, nil)
+	if err := db.Verify(t.Context()); err != nil {
+		t.Errorf("after the migrations: %v", err)
+	}
+	claims, err := db.Claim(t.Context(), daruma.Claim{Node: "a"})
+	if err != nil || len(claims.Runs) != 1 || len(claims.Runs[0].Posts) != 1 {
 		t.Fatalf("%+v, %v", claims, err)
 	}
 	var c daruma.Claim

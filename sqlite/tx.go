@@ -52,14 +52,14 @@ func (d *DB) Commit(ctx context.Context, txs []daruma.Tx) []error {
 
 // wakes reports whether the Tx may give Claim something to say.
 func wakes(tx *daruma.Tx) bool {
-	return tx.Run != "" && (tx.Head == 0 && tx.Node == "" || tx.Release && !tx.State.Finished())
+	return len(tx.Posts) > 0 || tx.Run != "" && (tx.Head == 0 && tx.Node == "" || tx.Release && !tx.State.Finished())
 }
 
 // tx writes one Tx, all or nothing. The verdict is the caller's; err is the
 // database's and concerns the whole batch.
 func (w *writer) tx(tx *daruma.Tx) (verdict, err error) {
 	// Without these parts the first statement decides, and needs no way back.
-	plain := len(tx.Keys)+len(tx.Approvals)+len(tx.Closed)+len(tx.Spends)+len(tx.Folded) == 0
+	plain := len(tx.Keys)+len(tx.Approvals)+len(tx.Closed)+len(tx.Spends)+len(tx.Folded)+len(tx.Posts) == 0
 	if plain && !w.careful {
 		return w.parts(tx)
 	}
@@ -108,11 +108,17 @@ func (w *writer) parts(tx *daruma.Tx) (verdict, err error) {
 			return verdict, err
 		}
 	}
+	for i := range tx.Posts {
+		// One that nobody takes is dropped: its sender does not depend on it.
+		if _, _, err := w.post(&tx.Posts[i]); err != nil {
+			return nil, err
+		}
+	}
 	return nil, w.finish(tx)
 }
 
-const insertRun = `INSERT INTO run (id, tenant, type, name, state, note, head, epoch, node, wake_at, started, updated, checkpoint, hash)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+const insertRun = `INSERT INTO run (id, tenant, type, name, state, note, head, epoch, node, wake_at, started, updated, checkpoint, hash, sum)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 
 // start creates the run of a Tx with Head 0.
 func (w *writer) start(tx *daruma.Tx) (verdict, err error) {
@@ -121,7 +127,9 @@ func (w *writer) start(tx *daruma.Tx) (verdict, err error) {
 	}
 	hashes, checkpoint := chain(daruma.Digest{}, tx, 0)
 	last := len(tx.Events) - 1
-	r := &row{tenant: tx.Tenant, state: tx.State, head: int64(last + 1), wakeAt: micros(tx.WakeAt), hash: hashes[last]}
+	r := &row{id: tx.Run, tenant: tx.Tenant, typ: string(tx.Type), name: tx.Name, state: tx.State, note: tx.Note,
+		head: int64(last + 1), wakeAt: micros(tx.WakeAt), started: tx.Events[0].Time.UnixMicro(),
+		updated: tx.Events[last].Time.UnixMicro(), checkpoint: checkpoint, hash: hashes[last]}
 	if tx.Node != "" {
 		r.epoch = 1
 	}
@@ -129,7 +137,7 @@ func (w *writer) start(tx *daruma.Tx) (verdict, err error) {
 		r.node = tx.Node
 	}
 	n, changed, err := w.conn.insert(insertRun, string(tx.Run), string(tx.Tenant), string(tx.Type), tx.Name, int64(tx.State), tx.Note,
-		r.head, r.epoch, r.node, r.wakeAt, tx.Events[0].Time.UnixMicro(), tx.Events[last].Time.UnixMicro(), checkpoint, r.hash[:])
+		r.head, r.epoch, r.node, r.wakeAt, r.started, r.updated, r.checkpoint, r.hash[:], r.sum())
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +161,8 @@ func exists(id daruma.RunID) error {
 const (
 	guard = ` WHERE n = ? AND head = ? AND epoch = ? AND hash = ? AND node <> '' AND state <= 2`
 	// advanceRun names no column of an index, so that it touches one page.
-	advanceRun = `UPDATE run SET head = ?, hash = ?, updated = max(updated, ?), note = ?, checkpoint = max(checkpoint, ?)` + guard
-	changeRun  = `UPDATE run SET head = ?, hash = ?, updated = max(updated, ?), note = ?, checkpoint = max(checkpoint, ?), state = ?, node = ?, wake_at = ?` + guard
+	advanceRun = `UPDATE run SET head = ?, hash = ?, updated = ?, note = ?, checkpoint = ?, sum = ?` + guard
+	changeRun  = `UPDATE run SET head = ?, hash = ?, updated = ?, note = ?, checkpoint = ?, sum = ?, state = ?, node = ?, wake_at = ?` + guard
 )
 
 // advance appends to the run of a Tx with a Head.
@@ -172,19 +180,19 @@ func (w *writer) advance(tx *daruma.Tx) (verdict, err error) {
 	hashes, checkpoint := chain(r.hash, tx, tx.Head)
 	next := *r
 	next.head, next.state, next.wakeAt = tx.Head+int64(len(tx.Events)), tx.State, micros(tx.WakeAt)
-	updated := int64(0)
+	next.note, next.checkpoint = tx.Note, max(r.checkpoint, checkpoint)
 	if last := len(tx.Events) - 1; last >= 0 {
-		next.hash, updated = hashes[last], tx.Events[last].Time.UnixMicro()
+		next.hash, next.updated = hashes[last], max(r.updated, tx.Events[last].Time.UnixMicro())
 	}
 	if tx.Release {
 		next.node = ""
 	}
 	var changed int64
 	if next.state == r.state && next.node == r.node && next.wakeAt == r.wakeAt {
-		changed, err = w.conn.exec(advanceRun, next.head, next.hash[:], updated, tx.Note, checkpoint,
+		changed, err = w.conn.exec(advanceRun, next.head, next.hash[:], next.updated, next.note, next.checkpoint, next.sum(),
 			r.n, tx.Head, tx.Epoch, r.hash[:])
 	} else {
-		changed, err = w.conn.exec(changeRun, next.head, next.hash[:], updated, tx.Note, checkpoint,
+		changed, err = w.conn.exec(changeRun, next.head, next.hash[:], next.updated, next.note, next.checkpoint, next.sum(),
 			int64(next.state), next.node, next.wakeAt, r.n, tx.Head, tx.Epoch, r.hash[:])
 	}
 	if err != nil {
@@ -267,10 +275,17 @@ func (w *writer) finish(tx *daruma.Tx) error {
 	if tx.Run == "" || !tx.State.Finished() {
 		return nil
 	}
-	if _, err := w.conn.exec(`UPDATE post SET folded = -1 WHERE run = ? AND tenant = ? AND folded = 0`,
-		string(tx.Run), string(tx.Tenant)); err != nil {
+	posts, err := w.conn.all(`SELECT topic, key FROM post WHERE run = ? AND tenant = ? AND folded = 0`, string(tx.Run), string(tx.Tenant))
+	if err != nil {
 		return err
 	}
-	_, err := w.conn.exec(`UPDATE approval SET closed = 1 WHERE run = ? AND tenant = ? AND closed = 0`, string(tx.Run), string(tx.Tenant))
+	for _, v := range posts {
+		topic, key := text(v[0]), text(v[1])
+		if _, err := w.conn.exec(`UPDATE post SET folded = -1, mark = ? WHERE run = ? AND tenant = ? AND topic = ? AND key = ?`,
+			postMark(tx.Run, tx.Tenant, topic, key, -1), string(tx.Run), string(tx.Tenant), topic, key); err != nil {
+			return err
+		}
+	}
+	_, err = w.close(`WHERE run = ? AND tenant = ? AND closed = 0`, string(tx.Run), string(tx.Tenant))
 	return err
 }
