@@ -17,7 +17,7 @@ import (
 // config is daruma.yaml. Every field has a default, so an empty file works;
 // every key that is not one of these is refused.
 type config struct {
-	Journal  string                  `yaml:"journal"`  // path of the SQLite file; default daruma.db beside the file
+	Journal  string                  `yaml:"journal"`  // path of the SQLite file, or postgres://…; default daruma.db beside the file
 	Models   map[string]modelConfig  `yaml:"models"`   // by name
 	Tools    map[string]toolConfig   `yaml:"tools"`    // by name
 	Agents   map[string]agentConfig  `yaml:"agents"`   // by name

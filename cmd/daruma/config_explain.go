@@ -49,7 +49,7 @@ func (cmd *explainConfigCommand) Run(p *program) error {
 func (c *config) explain(sys *system) []setting {
 	var all []setting
 	add := func(path, value string) { all = append(all, setting{path, value, c.origin(path)}) }
-	add("journal", c.Journal)
+	add("journal", shown(c.Journal))
 	grace := c.Grace
 	if grace == "" {
 		grace = "30s"

@@ -6,7 +6,6 @@ import (
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
-	"github.com/daruma-run/daruma/sqlite"
 )
 
 type approveCommand struct {
@@ -16,7 +15,7 @@ type approveCommand struct {
 
 // Run performs daruma approve.
 func (cmd *approveCommand) Run(ctx context.Context, p *program) error {
-	return p.post(ctx, "approved", func(j sqlite.Access) error {
+	return p.post(ctx, "approved", func(j access) error {
 		return agent.Decide(ctx, j, cmd.Approval, true, p.actor(), cmd.Reason)
 	})
 }
@@ -28,7 +27,7 @@ type rejectCommand struct {
 
 // Run performs daruma reject.
 func (cmd *rejectCommand) Run(ctx context.Context, p *program) error {
-	return p.post(ctx, "rejected", func(j sqlite.Access) error {
+	return p.post(ctx, "rejected", func(j access) error {
 		return agent.Decide(ctx, j, cmd.Approval, false, p.actor(), cmd.Reason)
 	})
 }
@@ -53,7 +52,7 @@ func (cmd *answerCommand) Run(ctx context.Context, p *program) error {
 	if cmd.Call != "" {
 		return cmd.settle(ctx, p)
 	}
-	return p.post(ctx, "answered", func(j sqlite.Access) error {
+	return p.post(ctx, "answered", func(j access) error {
 		answer := daruma.Answer{Question: cmd.Question, Choice: cmd.Choice, Text: cmd.Text}
 		return agent.Answer(ctx, j, daruma.RunID(cmd.ID), "", p.actor(), answer)
 	})
@@ -83,7 +82,7 @@ func (cmd *answerCommand) settle(ctx context.Context, p *program) error {
 	if cmd.Result != nil {
 		text = *cmd.Result
 	}
-	return p.post(ctx, "result recorded", func(j sqlite.Access) error {
+	return p.post(ctx, "result recorded", func(j access) error {
 		return agent.Settle(ctx, j, daruma.RunID(cmd.ID), cmd.Call, p.actor(), outcome, text)
 	})
 }
@@ -95,7 +94,7 @@ type cancelCommand struct {
 
 // Run performs daruma cancel.
 func (cmd *cancelCommand) Run(ctx context.Context, p *program) error {
-	return p.post(ctx, "cancel recorded", func(j sqlite.Access) error {
+	return p.post(ctx, "cancel recorded", func(j access) error {
 		if _, err := j.Run(ctx, daruma.RunID(cmd.ID)); err != nil {
 			return err
 		}
@@ -104,8 +103,8 @@ func (cmd *cancelCommand) Run(ctx context.Context, p *program) error {
 }
 
 // post sends one message and says what becomes of it.
-func (p *program) post(ctx context.Context, done string, send func(sqlite.Access) error) error {
-	j, err := p.connect(ctx)
+func (p *program) post(ctx context.Context, done string, send func(access) error) error {
+	j, live, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,7 +112,6 @@ func (p *program) post(ctx context.Context, done string, send func(sqlite.Access
 	if err := send(j); err != nil {
 		return err
 	}
-	_, live := j.(*sqlite.Remote)
 	if p.Output == "json" {
 		return p.writeJSON(map[string]any{"done": done, "live": live})
 	}

@@ -3,8 +3,6 @@
 //	daruma demo                  an agent falls five times and gets up, killed in the middle
 //	daruma run AGENT --input …   start a run and work on it until it ends or waits for somebody
 //	daruma runs | show | explain what runs there are, what one did, why it fell
-//	daruma fork RUN --at 4/3 …   go on from an earlier step with something changed; no write twice
-//	daruma export RUN | verify   a run as JSON lines or as a Go test; replay it
 //	daruma resume [RUN]          go on with what a dead process left, or past a raised limit
 //	daruma serve                 own the journal and perform every run, until interrupted
 //	daruma approve | reject | answer | cancel
@@ -19,6 +17,8 @@
 // keys are refused with their line.
 //
 //	journal: daruma.db           # SQLite file; PATH.lock and PATH.sock stand beside it
+//	# or postgres://user:${PGPASSWORD}@host/database?schema=daruma; ${NAME} is
+//	# taken from the environment; PGPASSWORD and a passfile work without it
 //	grace: 30s                   # how long a stop waits for calls in flight
 //	models:
 //	  primary:

@@ -8,18 +8,17 @@ import (
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
-	"github.com/daruma-run/daruma/sqlite"
 )
 
 // own opens the journal, or reaches the process that owns it.
-func own(ctx context.Context, path string) (*sqlite.DB, *sqlite.Remote, error) {
+func own(ctx context.Context, path string) (owned, access, error) {
 	const every, most = 50 * time.Millisecond, 20
 	for try := 0; ; try++ { // an owner may come or go between the two looks
-		db, err := sqlite.Open(ctx, path, nil)
+		db, err := openJournal(ctx, path)
 		if daruma.KindOf(err) != daruma.KindExists {
 			return db, nil, err
 		}
-		remote, derr := sqlite.Dial(ctx, path)
+		remote, derr := ownerOf(ctx, path)
 		if derr == nil {
 			return nil, remote, nil
 		}
@@ -35,9 +34,9 @@ func own(ctx context.Context, path string) (*sqlite.DB, *sqlite.Remote, error) {
 }
 
 // handOver lets the process that owns the journal do the work, and follows it.
-func (p *program) handOver(ctx context.Context, c *config, conn *sqlite.Remote, w work) error {
+func (p *program) handOver(ctx context.Context, c *config, conn access, w work) error {
 	t := &teller{p: p}
-	if w.start != nil || w.fork != nil {
+	if w.start != nil {
 		shell, err := c.shell(starter{conn}, nil)
 		if err != nil {
 			return err
@@ -52,7 +51,7 @@ func (p *program) handOver(ctx context.Context, c *config, conn *sqlite.Remote, 
 	case w.detach:
 		return p.detached(w.run, true)
 	case w.run == "":
-		return daruma.Fail("resume", daruma.KindInvalid, "the process that owns %s is working on it already; daruma runs shows what it does", c.Journal)
+		return daruma.Fail("resume", daruma.KindInvalid, "the process that owns %s is working on it already; daruma runs shows what it does", shown(c.Journal))
 	}
 	if err := acted(ctx, conn, w.run); err != nil {
 		return err
@@ -100,7 +99,7 @@ func (p *program) follow(ctx context.Context, j daruma.Reader, w work, t *teller
 }
 
 // starter lets a shell start runs through the owner; it never runs itself.
-type starter struct{ sqlite.Access }
+type starter struct{ access }
 
 func (starter) Claim(context.Context, daruma.Claim) (daruma.Claims, error) {
 	return daruma.Claims{}, errors.New("only the owner claims runs")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
-	"github.com/daruma-run/daruma/sqlite"
 )
 
 // configuration reads the file and lets flags override it.
@@ -27,6 +26,9 @@ func (p *program) configuration() (*config, error) {
 
 // journalPath returns the path of the journal, whose folder must exist.
 func (c *config) journalPath() (string, error) {
+	if inPostgres(c.Journal) {
+		return c.Journal, nil
+	}
 	dir := filepath.Dir(c.Journal)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return "", daruma.Fail("journal", daruma.KindInvalid, "%s, from %s: there is no folder %s; accepted: the path of a file in a folder that exists", c.Journal, c.origin("journal"), dir)
@@ -37,8 +39,8 @@ func (c *config) journalPath() (string, error) {
 // existing is journalPath of a journal that must be there.
 func (c *config) existing() (string, error) {
 	path, err := c.journalPath()
-	if err != nil {
-		return "", err
+	if err != nil || inPostgres(path) {
+		return path, err
 	}
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return "", hinted{daruma.Fail("journal", daruma.KindNotFound, "%s, from %s: nothing has been written there yet", path, c.origin("journal")),
@@ -48,22 +50,22 @@ func (c *config) existing() (string, error) {
 }
 
 // connect opens the journal for a command that posts: through the owner where
-// one lives, by itself where none does.
-func (p *program) connect(ctx context.Context) (sqlite.Access, error) {
+// one lives, by itself where none does. It says whether one lives.
+func (p *program) connect(ctx context.Context) (j access, live bool, err error) {
 	c, err := p.configuration()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	path, err := c.existing()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return sqlite.Connect(ctx, path, nil)
+	return connectJournal(ctx, path)
 }
 
 // look opens the journal for a command that only reads; it leaves nothing
 // behind.
-func (p *program) look(ctx context.Context) (*sqlite.Reader, error) {
+func (p *program) look(ctx context.Context) (reader, error) {
 	c, err := p.configuration()
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (p *program) look(ctx context.Context) (*sqlite.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.OpenReader(ctx, path)
+	return readJournal(ctx, path)
 }
 
 // poster shows which posts a run has not folded in.

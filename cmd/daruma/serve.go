@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/daruma-run/daruma"
-	"github.com/daruma-run/daruma/sqlite"
 )
 
 type serveCommand struct{}
@@ -34,7 +33,7 @@ func (cmd *serveCommand) Run(ctx context.Context, p *program) error {
 
 // serve owns the journal until it is interrupted or the journal stops.
 func (p *program) serve(ctx context.Context, c *config, path string, opened func()) error {
-	db, err := sqlite.Open(ctx, path, nil)
+	db, err := openJournal(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -45,7 +44,7 @@ func (p *program) serve(ctx context.Context, c *config, path string, opened func
 		return err
 	}
 	if p.Output != "json" {
-		fmt.Fprintf(p.out, "daruma owns %s (pid %d); daruma run, show, approve … work from other terminals; interrupt to stop\n", c.Journal, os.Getpid())
+		fmt.Fprintf(p.out, "daruma owns %s (pid %d); daruma run, show, approve … work from other terminals; interrupt to stop\n", shown(c.Journal), os.Getpid())
 	}
 	err = shell.Run(ctx)
 	if ctx.Err() != nil {
