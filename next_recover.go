@@ -268,8 +268,16 @@ func (r *Run) approval(i int, spec ToolSpec) Approval {
 	return a
 }
 
+// suffixLength is how much of the id of a run, in characters of five random
+// bits, tells approvals of a tenant apart: with six, two of a few thousand runs
+// met.
+const suffixLength = 12
+
 // suffix is the end of the run's id, with which ids for people begin.
-func (r *Run) suffix() string { return string(r.id[max(0, len(r.id)-6):]) }
+func (r *Run) suffix() string {
+	id := strings.TrimPrefix(string(r.id), "run_")
+	return id[max(0, len(id)-suffixLength):]
+}
 
 func (r *Run) approvalText() string {
 	var parts []string

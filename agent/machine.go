@@ -16,6 +16,9 @@ const (
 	pause = time.Second
 	// claimEvery is the safety net below [daruma.Journal.Wake].
 	claimEvery = 10 * time.Second
+	// maxMoved is how often a run is read anew because it is not as the shell
+	// knew it. What the journal refuses again and again is no accident.
+	maxMoved = 5
 )
 
 // machine decides everything a shell does. It has no clock, no goroutine and
@@ -38,8 +41,9 @@ type machine struct {
 	running  int     // handed out and not come back
 	flights  int     // Txs not yet acknowledged
 	claiming bool
-	lately   map[runPost]bool // folded in durably since the claim under way began: its answer may hold them still
-	claimAt  time.Time        // when to claim next
+	lately   map[runPost]bool     // folded in durably since the claim under way began: its answer may hold them still
+	moved    map[daruma.RunID]int // Txs refused since the last that was not, because the run had moved
+	claimAt  time.Time            // when to claim next
 	draining bool
 	out      output
 }
@@ -51,7 +55,7 @@ type runPost struct {
 }
 
 func newMachine(agents map[string]*profile, workers int) *machine {
-	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}, lately: map[runPost]bool{}}
+	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}, lately: map[runPost]bool{}, moved: map[daruma.RunID]int{}}
 }
 
 // step takes the inputs and the time and returns what has to be done.
@@ -244,6 +248,10 @@ func (m *machine) takeVerdict(f *flight, err error) {
 		m.note(r.id, "the run belongs to somebody else now", err)
 		m.drop(r)
 	case daruma.KindConflict, daruma.KindExists:
+		if m.moved[r.id]++; m.moved[r.id] > maxMoved {
+			m.quarantine(r, err)
+			return
+		}
 		m.note(r.id, "the run has moved: it is read anew", err)
 		m.drop(r)
 		m.out.give = append(m.out.give, r.id)
@@ -263,6 +271,7 @@ func (m *machine) takeVerdict(f *flight, err error) {
 // acknowledged lets the run go on: its events are on disk.
 func (m *machine) acknowledged(r *live, f *flight) {
 	r.head = f.head
+	delete(m.moved, r.id)
 	if m.claiming {
 		for _, id := range r.folding {
 			m.lately[runPost{r.id, id}] = true
