@@ -36,11 +36,14 @@ type grammar struct {
 	flags
 
 	Demo    demoCommand    `cmd:"" help:"Watch an agent fall five times and get up, killed in the middle. No keys, no network."`
-	Run     runCommand     `cmd:"" help:"Start a run and work on it until it ends or waits for somebody."`
+	Run     runGroup       `cmd:"" help:"Start a run and work on it until it ends or waits for somebody."`
 	Resume  resumeCommand  `cmd:"" help:"Go on with runs that were left, or with one after raising its limits."`
 	Serve   serveCommand   `cmd:"" help:"Own the journal and perform every run, until interrupted."`
 	Runs    runsCommand    `cmd:"" help:"List runs, newest first."`
 	Show    showCommand    `cmd:"" help:"Tell what a run did, step by step."`
+	Fork    forkCommand    `cmd:"" help:"Go on from an earlier step of a run with something changed; nothing it wrote is written again."`
+	Export  exportCommand  `cmd:"" help:"Write a run as JSON lines, or as a Go test that replays it."`
+	Verify  verifyCommand  `cmd:"" help:"Check exported runs: unchanged, and decided the same by this version."`
 	Explain explainCommand `cmd:"" help:"Say in ten lines why a run fell, how it was caught and what to do."`
 	Approve approveCommand `cmd:"" help:"Say yes to an open approval."`
 	Reject  rejectCommand  `cmd:"" help:"Say no to an open approval."`
@@ -50,6 +53,12 @@ type grammar struct {
 	Bench   benchCommand   `cmd:"" help:"Measure."`
 	Conf    configCommand  `cmd:"" name:"config" help:"Look at the configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// runGroup is daruma run AGENT, and daruma run export RUN beside it.
+type runGroup struct {
+	Start  runCommand    `cmd:"" default:"withargs" help:"Start a run and work on it until it ends or waits for somebody."`
+	Export exportCommand `cmd:"" help:"The same as daruma export."`
 }
 
 // Exit codes; the package comment explains them.

@@ -3,6 +3,8 @@
 //	daruma demo                  an agent falls five times and gets up, killed in the middle
 //	daruma run AGENT --input …   start a run and work on it until it ends or waits for somebody
 //	daruma runs | show | explain what runs there are, what one did, why it fell
+//	daruma fork RUN --at 4/3 …   go on from an earlier step with something changed; no write twice
+//	daruma export RUN | verify   a run as JSON lines or as a Go test; replay it
 //	daruma resume [RUN]          go on with what a dead process left, or past a raised limit
 //	daruma serve                 own the journal and perform every run, until interrupted
 //	daruma approve | reject | answer | cancel

@@ -36,7 +36,7 @@ func own(ctx context.Context, path string) (owned, access, error) {
 // handOver lets the process that owns the journal do the work, and follows it.
 func (p *program) handOver(ctx context.Context, c *config, conn access, w work) error {
 	t := &teller{p: p}
-	if w.start != nil {
+	if w.start != nil || w.fork != nil {
 		shell, err := c.shell(starter{conn}, nil)
 		if err != nil {
 			return err

@@ -111,9 +111,10 @@ func (cmd *resumeCommand) Run(ctx context.Context, p *program) error {
 	return p.work(ctx, work{run: daruma.RunID(cmd.ID), raise: limits, noWait: cmd.NoWait})
 }
 
-// work is what run and resume ask for.
+// work is what run, fork and resume ask for.
 type work struct {
 	start  *agent.Start
+	fork   *agent.Fork
 	run    daruma.RunID // empty with start nil: all runs that were left
 	raise  daruma.Limits
 	detach bool
@@ -155,8 +156,13 @@ func (p *program) work(ctx context.Context, w work) error {
 	if err != nil {
 		return err
 	}
-	if err := p.begin(ctx, shell, db, &w, t); err != nil {
-		return err
+	if !w.rewinds() { // which needs a shell at work
+		if err := p.begin(ctx, shell, db, &w, t); err != nil {
+			return err
+		}
+		if err := t.born(ctx, db, w); err != nil {
+			return err
+		}
 	}
 	if w.detach {
 		return p.detached(w.run, false)
@@ -164,7 +170,10 @@ func (p *program) work(ctx context.Context, w work) error {
 	return p.perform(ctx, shell, db, w, t)
 }
 
-// begin starts the run, or raises the limits of one.
+// rewinds reports whether a run must come to its end before another begins.
+func (w work) rewinds() bool { return w.fork != nil && w.fork.Replace }
+
+// begin starts or forks the run, or raises the limits of one.
 func (p *program) begin(ctx context.Context, shell *agent.Shell, j access, w *work, t *teller) error {
 	if w.start != nil {
 		id, err := shell.Start(ctx, *w.start)
@@ -176,6 +185,16 @@ func (p *program) begin(ctx context.Context, shell *agent.Shell, j access, w *wo
 		}
 		w.run = id
 		t.only = id
+	}
+	if w.fork != nil {
+		t.follow(w.fork.ID)
+		id, err := shell.Fork(ctx, *w.fork)
+		if err != nil {
+			return err
+		}
+		w.run = id
+		t.follow(id)
+		return nil
 	}
 	if w.run != "" && w.start == nil {
 		if _, err := j.Run(ctx, w.run); err != nil {
@@ -217,7 +236,13 @@ func (p *program) perform(ctx context.Context, shell *agent.Shell, db owned, w w
 		over()
 		ended <- err
 	}()
-	err := acted(works, db, w.run)
+	var err error
+	if w.rewinds() {
+		err = p.begin(works, shell, db, &w, t)
+	}
+	if err == nil {
+		err = acted(works, db, w.run)
+	}
 	if err == nil {
 		err = p.await(ctx, shell, db, w, t)
 	}
