@@ -140,7 +140,7 @@ func (w *world) play() {
 			w.crash()
 		case k == 9:
 			w.now = w.now.Add(time.Duration(w.one(20_000)) * time.Millisecond)
-		case k == 10 && w.one(4) == 0:
+		case k == 10 && w.one(8) == 0:
 			w.fork()
 		default:
 			w.post()
