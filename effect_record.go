@@ -142,6 +142,13 @@ func (r *Run) absent(call int) {
 	}
 }
 
+// unknown reports whether a call of this turn may have happened, although its
+// last attempt has failed perhaps.
+func (r *Run) unknown(call int) bool {
+	i := r.effectAt(call)
+	return i >= 0 && r.s.Effects[i].State == EffectUnknown
+}
+
 // effectIs changes the state of a record, if such a change there is.
 func (r *Run) effectIs(i int, state EffectState) {
 	s := &r.s

@@ -131,7 +131,7 @@ func (r *Run) can(sig Signal) RemedySet {
 		if s.Undo != nil {
 			return can
 		}
-		allow(SwitchTool, !doubt && !done && sig.Kind != KindDenied && r.alternative(c, spec) != "")
+		allow(SwitchTool, !doubt && !done && !r.unknown(i) && sig.Kind != KindDenied && r.alternative(c, spec) != "")
 		allow(Repair, c.Phase == callProposed && sig.Fix != "" && canonicalArgs(sig.Fix) != c.canonical())
 		allow(Reflect, !doubt && think)
 		allow(SwitchModel, c.Phase == callProposed && other && !r.begun()) // what is wrong is the model's

@@ -68,8 +68,11 @@ func (r *Run) wrote(i int) {
 		w.Text, w.Ref = c.Text, Digest{}
 	case c.Result.Outcome == Doubtful:
 		w.Outcome, w.Text, w.Ref = Doubtful, "", Digest{}
-	default:
-		return
+	default: // the last attempt failed; an earlier one may have done it all the same
+		if !r.unknown(i) {
+			return
+		}
+		w.Outcome, w.Text, w.Ref = Doubtful, "", Digest{}
 	}
 	s := &r.s
 	if slices.ContainsFunc(s.Written, func(o written) bool { return o.Action == w.Action }) {

@@ -163,6 +163,9 @@ func (m *machine) decide(r *live, d *draft) error {
 		if err := m.apply(r, d, events...); err != nil {
 			return err
 		}
+		if len(events) > 0 && slices.ContainsFunc(commands, func(c daruma.Command) bool { return c.Op == daruma.OpWait }) {
+			_, commands = r.run.Next() // waits count from the time that the events have got now
+		}
 		r.want = commands
 		again := false
 		for i := range commands {

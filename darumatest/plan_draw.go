@@ -116,6 +116,12 @@ func (d *drawer) tool(i, tools int) {
 	if other := d.one(tools); other != i && d.one(4) == 0 {
 		text += fmt.Sprintf(" alternatives=t%d", other)
 	}
+	if other := d.one(tools); other != i && d.one(3) == 0 {
+		text += fmt.Sprintf(" compensate=t%d", other)
+	}
+	if d.one(5) == 0 {
+		text += " repeat=" + d.of("replay", "ask", "allow")
+	}
 	d.add("%s", text)
 }
 
@@ -156,14 +162,14 @@ func (d *drawer) run(id string, tools, bad int) {
 		d.add("approve %s %d %s", id, 1+d.one(4), d.of("yes", "no", "wrong", "late", "twice", "never"))
 	}
 	for range d.one(3) {
-		d.add("answer %s %d %s", id, 1+d.one(4), d.of("retry", "say", "skip", "abort", "happened", "absent"))
+		d.add("answer %s %d %s", id, 1+d.one(4), d.of("retry", "say", "skip", "abort", "happened", "absent", "stale", "stale"))
 	}
 	for range d.one(bad + 1) {
 		twice := ""
 		if d.one(3) == 0 {
 			twice = " twice"
 		}
-		d.add("post %s at=%s %s%s", id, d.upto(20*time.Second), d.of("cancel", "policy", "weather", "weather", "approval", "answer:retry", "answer:abort",
+		d.add("post %s at=%s %s%s", id, d.upto(20*time.Second), d.of("cancel", "cancel:undo", "policy", "weather", "weather", "approval", "answer:retry", "answer:abort",
 			"result", "result", "result:success", "result:absent", "result:failure"), twice)
 	}
 	if bad > 0 && d.one(10) == 0 {

@@ -123,6 +123,10 @@ func (f *fields) tool() daruma.ToolSpec {
 	f.text("effect", &t.Effect)
 	f.text("risk", &t.Risk)
 	f.text("on_doubt", &t.OnDoubt)
+	f.text("repeat", &t.Repeat)
+	if tool := f.field("compensate"); tool != "" {
+		t.Compensate = &daruma.Compensation{Tool: tool} // with the same arguments
+	}
 	if names := f.field("alternatives"); names != "" {
 		t.Alternatives = strings.Split(names, ",")
 	}

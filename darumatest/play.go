@@ -47,6 +47,10 @@ var dawn = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 //     twice at once; the intent of a call with an effect is among them,
 //   - a call keeps its key; no call that is done is made again; an unsafe call
 //     happens once, unless on_doubt says retry or its tool lied,
+//   - a write that was done is not done again in a later turn, unless its tool or
+//     a person allows it; what is undone is undone once, the last first
+//   - a process whose run kills it is not followed by more than the limit says,
+//     no wait ends before its time, and an answer settles the question it names
 //   - a call that needs a yes has one: in time, for that call and its arguments,
 //   - a post is folded in once, and only if somebody sent it,
 //   - a run ends with nothing in flight, and a cancelled one names what is in doubt,
@@ -208,7 +212,9 @@ func (w *world) start(s *script) {
 		again()
 		return
 	}
+	p.starts++
 	w.sync(func(ok bool) {
+		p.starts--
 		switch {
 		case !ok:
 			again()

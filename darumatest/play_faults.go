@@ -28,8 +28,8 @@ func (w *world) disturb(l line) {
 	}
 }
 
-// end is what a line says of the end of a process.
-func (p *process) end(l line) {
+// killed is what a line says of the end of a process.
+func (p *process) killed(l line) {
 	if l.has("power") {
 		p.w.cut(l.count("keep"), l.duration("down"))
 		return

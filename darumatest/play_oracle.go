@@ -31,6 +31,12 @@ type past struct {
 	parks     int
 	posts     map[daruma.PostID]*letter
 	unsure    map[*process]bool // who does not know what became of a Tx
+	done      map[string]int64  // event that confirmed a call, by key
+	undone    map[string]bool   // keys of calls
+	undoing   int64             // event that confirmed the call undone last
+	deaths    int               // claims from dead processes without an event between
+	question  string            // asked last
+	stale     string            // question that an answer to another one must leave open
 	acked     bool
 	raised    int // limits
 	answers   int
@@ -47,7 +53,7 @@ func (o *oracle) past(id daruma.RunID) *past {
 	p := o.runs[id]
 	if p == nil {
 		p = &past{run: daruma.NewRun(id, ""), intents: map[daruma.CommandID]daruma.ToolCalled{}, keys: map[string]string{},
-			flying: map[daruma.CommandID]string{}, doubt: map[string]string{}, told: map[string]bool{}, posts: map[daruma.PostID]*letter{}, unsure: map[*process]bool{}}
+			flying: map[daruma.CommandID]string{}, doubt: map[string]string{}, told: map[string]bool{}, done: map[string]int64{}, undone: map[string]bool{}, posts: map[daruma.PostID]*letter{}, unsure: map[*process]bool{}}
 		o.runs[id] = p
 	}
 	return p
@@ -103,6 +109,7 @@ func (o *oracle) durable(entry *written) {
 
 // fold folds one event in, and judges it.
 func (o *oracle) fold(p *past, e daruma.Event) {
+	o.before(p, e)
 	if err := p.run.Apply(e); err != nil {
 		o.w.broken("what is on disk does not fold: %v", err)
 		return
@@ -120,6 +127,9 @@ func (o *oracle) fold(p *past, e daruma.Event) {
 		o.called(p, read[daruma.ToolCalled](o, e))
 	case daruma.KindToolReplied:
 		r := read[daruma.ToolReplied](o, e)
+		if r.Outcome == daruma.Succeeded {
+			o.confirmed(p, r, e.Seq)
+		}
 		if key, ok := p.flying[r.Command]; ok {
 			delete(p.flying, r.Command)
 			switch r.Outcome {
@@ -136,6 +146,13 @@ func (o *oracle) fold(p *past, e daruma.Event) {
 	case daruma.KindSignal:
 		o.w.hit(read[daruma.Signal](o, e).Type.String())
 	case daruma.KindReceived:
+		if q := p.stale; q != "" {
+			p.stale = ""
+			if park := p.run.Parked(); park == nil || park.ID != q {
+				o.w.broken("an answer to another question settles %s", q)
+			}
+			o.w.hit("answer to another question")
+		}
 		o.received(p, read[daruma.Post](o, e))
 	case daruma.KindApproval:
 		a := read[daruma.Approval](o, e)
@@ -177,6 +194,7 @@ func (o *oracle) called(p *past, c daruma.ToolCalled) {
 	}
 	o.keyed(p, nameOf(p.run.ID(), p.run.Turn(), c.Call, c.Tool, results[c.Call].Args), c.Key)
 	p.intents[c.Command], p.flying[c.Command] = c, c.Key
+	o.undoes(p, c)
 }
 
 // keyed judges the key of a call: one call, one key.
@@ -253,11 +271,15 @@ func (o *oracle) begins(by *process, k *work) {
 	id := k.task.Run()
 	p := o.past(id)
 	for _, other := range by.works {
-		if !other.over && other.cmd.ID == k.cmd.ID && other.task.Run() == id {
+		same := other.cmd.ID == k.cmd.ID || other.cmd.Op == daruma.OpCallTool && k.cmd.Op == daruma.OpCallTool && other.cmd.Key == k.cmd.Key
+		if same && other.task.Run() == id {
 			o.w.broken("%s begins while it is under way", k.cmd.ID)
 		}
 	}
 	c := k.cmd
+	if most := p.run.Started().Limits.Claims; p.deaths >= most {
+		o.w.broken("%s begins after %d processes have died with it; the limit is %d", c.ID, p.deaths, most)
+	}
 	spec, known := o.w.plan.spec(c.Tool)
 	if _, ok := p.intents[c.ID]; !ok && c.Op == daruma.OpCallTool && (!known || spec.Effect != daruma.Read) {
 		o.w.broken("%s begins before its intent is on disk", c.ID)
@@ -305,13 +327,6 @@ func (o *oracle) allowed(p *past, k *work) bool {
 		}
 	}
 	return false
-}
-
-// happened judges an effect.
-func (o *oracle) happened(e *effect) {
-	if e.times > 1 && !e.lied && !(e.spec.Effect == daruma.Unsafe && e.spec.OnDoubt == daruma.DoubtRetry) {
-		o.w.broken("%s happens %d times", e.call, e.times)
-	}
 }
 
 // seen judges what an observer is told: events on disk, in their order.

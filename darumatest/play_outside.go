@@ -3,6 +3,7 @@ package darumatest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -13,6 +14,7 @@ import (
 type outside struct {
 	w       *world
 	done    map[string]*effect // by the call, as the oracle names it
+	calls   []*effect          // the same, in their order
 	ordinal map[string]int
 }
 
@@ -24,6 +26,10 @@ type effect struct {
 	times int  // it happened
 	lied  bool // the tool said what was not so: whatever follows is its fault
 	fence int  // commands up to this number have no effect any more: somebody was told so
+	run   daruma.RunID
+	what  string // tool and arguments
+	asked bool   // somebody said yes to it
+	undo  bool   // it undoes another
 }
 
 // next counts something of a run from 1.
@@ -40,25 +46,32 @@ func nameOf(run daruma.RunID, turn, call int, tool, args string) string {
 	return fmt.Sprintf("%s turn %d call %d %s %s", run, turn, call, tool, args)
 }
 
-func (o *outside) effect(k *work) *effect {
-	name := nameOf(k.task.Run(), k.turn, k.cmd.Call, k.cmd.Tool, k.cmd.Args)
+// effect returns the line of the ledger for a call.
+func (o *outside) effect(run daruma.RunID, turn, call int, tool, args, key string) *effect {
+	name := nameOf(run, turn, call, tool, args)
 	e := o.done[name]
 	if e == nil {
-		spec, _ := o.w.plan.spec(k.cmd.Tool)
-		e = &effect{call: name, spec: spec, key: k.cmd.Key}
-		o.done[name] = e
+		spec, _ := o.w.plan.spec(tool)
+		e = &effect{call: name, spec: spec, key: key, run: run, what: nameOf("", 0, 0, tool, args)}
+		o.done[name], o.calls = e, append(o.calls, e)
 	}
 	return e
 }
 
 // keyed returns what is known of the call with a key, nil for nothing.
 func (o *outside) keyed(key string) *effect {
-	for _, e := range o.done {
+	for _, e := range o.calls {
 		if e.key == key {
 			return e
 		}
 	}
 	return nil
+}
+
+// more reports whether something else has happened, or may have, for the run of
+// an effect.
+func (o *outside) more(e *effect) bool {
+	return slices.ContainsFunc(o.calls, func(c *effect) bool { return c.run == e.run && c.what != e.what && c.spec.Effect != daruma.Read })
 }
 
 // happen has the effect of a call take place after a while.
@@ -91,7 +104,9 @@ func (o *outside) tool(k *work) {
 	l := w.plan.fault(fmt.Sprintf("call %s %d", run, n))
 	fault := l.word(3)
 	took := 2*time.Millisecond + w.some(700*time.Millisecond, "call", run, fmt.Sprint(n))
-	e := o.effect(k)
+	e := o.effect(k.task.Run(), k.turn, k.cmd.Call, k.cmd.Tool, k.cmd.Args, k.cmd.Key)
+	e.asked = e.asked || k.cmd.Approved
+	e.undo = e.undo || w.oracle.past(e.run).intents[k.cmd.ID].Undoes != ""
 	reply := daruma.ToolReplied{Command: k.cmd.ID, Call: k.cmd.Call, Tool: k.cmd.Tool, Outcome: daruma.Succeeded, Took: daruma.Duration(took),
 		Text: fmt.Sprintf("%s gave %d for %s", k.cmd.Tool, n, run), Retry: daruma.Duration(l.duration("after"))}
 	answer := func(d time.Duration, outcome daruma.Outcome, kind daruma.Kind) {

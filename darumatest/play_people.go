@@ -60,7 +60,7 @@ func (w *world) post(s *script) {
 		letter := &letter{run: s.id, id: daruma.PostID{Topic: what, Key: fmt.Sprint("plan-", i)}}
 		switch what {
 		case daruma.TopicCancel:
-			letter.payload = encoded(daruma.Reason{Text: "enough"})
+			letter.payload = encoded(daruma.Reason{Text: "enough", Compensate: arg == "undo"})
 		case daruma.TopicPolicy:
 			letter.payload = encoded(daruma.Policy{Limits: daruma.Limits{Steps: 25}})
 		case daruma.TopicAnswer:
@@ -156,6 +156,10 @@ func (w *world) answer(p *past, n int) {
 	key := fmt.Sprint("answer-", p.answers)
 	l := &letter{run: run, id: daruma.PostID{Topic: daruma.TopicAnswer, Key: key}}
 	a := daruma.Answer{Question: q.ID, Choice: w.plan.fault(fmt.Sprintf("answer %s %d", run, n)).word(3), Text: "as ann said"}
+	if a.Choice == "stale" && p.question != "" { // it answers what was asked before
+		a.Question = p.question
+	}
+	p.question = q.ID
 	if !slices.Contains(q.Options, a.Choice) {
 		a.Choice = q.Options[w.roll(len(q.Options), "answer", string(run), key)]
 	}
@@ -189,7 +193,8 @@ func (w *world) honest(p *past, q *daruma.Parked) string {
 	digits, _ := strings.CutPrefix(q.Subject, "call:")
 	i, err := strconv.Atoi(digits)
 	if results := p.run.Results(); err == nil && i < len(results) {
-		e := w.outside.done[nameOf(p.run.ID(), p.run.Turn(), i, results[i].Tool, results[i].Args)]
+		c := results[i]
+		e := w.outside.effect(p.run.ID(), p.run.Turn(), i, c.Tool, c.Args, w.oracle.keyOf(p, i))
 		newest := 0
 		for id := range p.intents {
 			var turn, n int
@@ -197,11 +202,6 @@ func (w *world) honest(p *past, q *daruma.Parked) string {
 			if turn == p.run.Turn() {
 				newest = max(newest, n)
 			}
-		}
-		if e == nil { // its process died before the request had left it
-			spec, _ := w.plan.spec(results[i].Tool)
-			e = &effect{call: nameOf(p.run.ID(), p.run.Turn(), i, results[i].Tool, results[i].Args), spec: spec, key: w.oracle.keyOf(p, i)}
-			w.outside.done[e.call] = e
 		}
 		if w.outside.truth(e, newest) {
 			return daruma.AnswerHappened

@@ -33,6 +33,7 @@ type process struct {
 	flying  []lease // whose Tx has no verdict yet
 	works   []*work // tasks begun and not come back
 	giving  int     // runs being given up
+	starts  int     // not acknowledged yet
 }
 
 // lease is the time for which a process owns a run.
@@ -128,7 +129,7 @@ func (p *process) turn() {
 	n := 0
 	dies := func() bool { // before the next thing is done
 		if end != nil && n == end.count("part") {
-			p.end(end)
+			p.killed(end)
 		}
 		n++
 		return !p.alive
@@ -167,7 +168,7 @@ func (p *process) turn() {
 	}
 	switch {
 	case end != nil && p.alive:
-		p.end(end)
+		p.killed(end)
 	case due.Down != nil:
 		p.die(due.Down.Error())
 	case due.Empty && len(p.pending) == 0 && len(p.inbox) == 0:
@@ -285,7 +286,7 @@ func (p *process) drain(grace, down time.Duration) {
 	}
 	p.w.tell("%s drains, grace %s", p.node, grace)
 	p.draining, p.down = true, down
-	p.tell("draining", p.step.Drain(), 0)
+	p.end()
 	p.w.after(grace, func() {
 		for _, k := range slices.Clone(p.works) {
 			if p.alive {
@@ -298,6 +299,16 @@ func (p *process) drain(grace, down time.Duration) {
 			p.die("its calls do not end")
 		}
 	})
+}
+
+// end tells the machine of the drain, once the starts that are under way have
+// come to it.
+func (p *process) end() {
+	if p.starts > 0 {
+		p.w.after(time.Millisecond, p.end)
+		return
+	}
+	p.tell("draining", p.step.Drain(), 0)
 }
 
 // empty is the end of a drain: nothing may be held any more.

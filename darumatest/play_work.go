@@ -27,6 +27,14 @@ func (w *world) options(p *process) agent.Options {
 			_, known := w.plan.spec(name)
 			return !known // taken out of the plan
 		})
+		if spec.Effect == daruma.Read {
+			spec.Repeat = daruma.RepeatAuto
+		}
+		if c := spec.Compensate; c != nil {
+			if undo, known := w.plan.spec(c.Tool); !known || undo.Effect == daruma.Read || spec.Effect == daruma.Read || c.Tool == spec.Name {
+				spec.Compensate = nil
+			}
+		}
 		t := tool.Tool{Spec: spec, Description: "Does " + spec.Name + ".",
 			Schema: json.RawMessage(`{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}`),
 			Do:     func(context.Context, tool.Call) (tool.Result, error) { return tool.Result{}, errNotCalled }}
