@@ -16,7 +16,7 @@ type benchCommand struct {
 }
 
 type recoverCommand struct {
-	Without []string `placeholder:"REMEDY" sep:"," help:"Take rungs out of the ladder: reflect, switch_tool, switch_model, escalate, degrade."`
+	Without []string `placeholder:"REMEDY" sep:"," help:"Take rungs out of the ladder: repair, reflect, switch_tool, switch_model, escalate, degrade."`
 	Only    string   `placeholder:"TEXT" help:"Only scenarios whose name contains this."`
 	Names   bool     `help:"Print the names of the scenarios, one a line, and run nothing."`
 	Dialect string   `default:"openai" help:"What Daruma speaks to the models: openai, anthropic."`
