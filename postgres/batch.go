@@ -29,6 +29,7 @@ type batch struct {
 	changed  []*change // runs to insert or update, in the order of their first change
 	events   eventColumns
 	blobs    blobColumns
+	messages []*daruma.Post // to other runs
 	finished struct{ tenants, runs []string }
 	opened   []name // approvals, in their order
 	closed   struct{ tenants, ids []string }

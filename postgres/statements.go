@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"github.com/jackc/pgx/v5"
+
+	"github.com/daruma-run/daruma"
 )
 
 // empty reports whether there is nothing to write.
 func (b *batch) empty() bool {
-	if len(b.changed)+len(b.events.runs)+len(b.blobs.tenants)+len(b.opened)+len(b.closed.ids) > 0 {
+	if len(b.changed)+len(b.events.runs)+len(b.blobs.tenants)+len(b.opened)+len(b.messages)+len(b.closed.ids) > 0 {
 		return false
 	}
 	for _, k := range b.keys {
@@ -66,6 +68,9 @@ const (
 	UPDATE post p SET folded = x.head FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) x(run, tenant, topic, key, head)
 	WHERE p.run = x.run AND p.tenant = x.tenant AND p.topic = x.topic AND p.key = x.key AND p.folded = 0 RETURNING 1)
 	SELECT expect(count(*), $6, 'post') FROM done`
+
+	insertPosts = `INSERT INTO post (run, tenant, topic, key, payload, author, time, folded)
+	SELECT *, 0 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::bigint[]) ON CONFLICT DO NOTHING`
 
 	upsertGrants = `INSERT INTO spend_grant (tenant, id, budget, node, drawn, settled, closed)
 	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[])
@@ -175,6 +180,16 @@ func (b *batch) partStatements(q *pgx.Batch) {
 			column(folded, func(p postName) string { return p.key }),
 			column(folded, func(p postName) int64 { return b.posts[p].folded }),
 			len(folded))
+	}
+	if c := b.messages; len(c) > 0 {
+		q.Queue(insertPosts,
+			column(c, func(p *daruma.Post) string { return string(p.Run) }),
+			column(c, func(p *daruma.Post) string { return string(p.Tenant) }),
+			column(c, func(p *daruma.Post) string { return p.Topic }),
+			column(c, func(p *daruma.Post) string { return p.Key }),
+			column(c, func(p *daruma.Post) []byte { return blob(p.Payload) }),
+			column(c, func(p *daruma.Post) string { return string(p.By) }),
+			column(c, func(p *daruma.Post) int64 { return p.Time.UnixMicro() }))
 	}
 	if moved := dirty(b.grants, func(g *grant) bool { return g.dirty }); len(moved) > 0 {
 		q.Queue(upsertGrants,

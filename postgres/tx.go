@@ -49,7 +49,7 @@ func items(txs []daruma.Tx, verdicts []error) []item {
 
 // wakes reports whether the Tx may give Claim something to say.
 func wakes(tx *daruma.Tx) bool {
-	return tx.Run != "" && (tx.Head == 0 && tx.Node == "" || tx.Release && !tx.State.Finished())
+	return len(tx.Posts) > 0 || tx.Run != "" && (tx.Head == 0 && tx.Node == "" || tx.Release && !tx.State.Finished())
 }
 
 // storable refuses what a column of text cannot hold. Payloads, blobs and
@@ -94,6 +94,14 @@ func storable(tx *daruma.Tx) error {
 	for i := range tx.Blobs {
 		size += len(tx.Blobs[i].Bytes)
 	}
+	for i := range tx.Posts {
+		p := &tx.Posts[i]
+		check("run of a post", string(p.Run))
+		check("topic", p.Topic)
+		check("key", p.Key)
+		check("author", string(p.By))
+		size += len(p.Payload)
+	}
 	if bad == nil && size > maxTx {
 		bad = daruma.Fail("postgres.Commit", daruma.KindInvalid, "a Tx of run %q has %d bytes; accepted are %d", tx.Run, size, maxTx)
 	}
@@ -122,6 +130,9 @@ func (t *txItem) size() int {
 	for i := range t.tx.Blobs {
 		n += len(t.tx.Blobs[i].Bytes)
 	}
+	for i := range t.tx.Posts {
+		n += 256 + len(t.tx.Posts[i].Payload)
+	}
 	return n
 }
 
@@ -131,6 +142,9 @@ func (t *txItem) need(b *batch) {
 		if t.tx.Head == 0 {
 			b.fresh++
 		}
+	}
+	for i := range t.tx.Posts {
+		b.needRun(t.tx.Posts[i].Run)
 	}
 	b.needParts(t.tx)
 }
@@ -163,6 +177,14 @@ func (b *batch) tx(tx *daruma.Tx) error {
 		x := &tx.Blobs[i]
 		b.blobs.tenants = append(b.blobs.tenants, string(tx.Tenant))
 		b.blobs.digests, b.blobs.bytes = append(b.blobs.digests, x.Digest[:]), append(b.blobs.bytes, blob(x.Bytes))
+	}
+	for i := range tx.Posts {
+		// One that nobody takes is dropped: its sender does not depend on it.
+		p := &tx.Posts[i]
+		to := b.run(p.Run)
+		if known := to.exists || to.started; !known || to.is.tenant == p.Tenant && !to.is.state.Finished() && to.is.state != daruma.Quarantined {
+			b.messages = append(b.messages, p)
+		}
 	}
 	switch {
 	case c == nil:
