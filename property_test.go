@@ -374,7 +374,8 @@ func (w *world) judges() {
 		f := finding{of: []string{daruma.JudgeReply, daruma.JudgeResults}[w.one(2)]}
 		f.signal = daruma.Signal{Type: all[w.one(len(all))], Severity: daruma.Severity(w.one(3)), Message: "found", Detector: "random/1",
 			Subject: []string{daruma.SubjectReply, daruma.SubjectRun, daruma.CallSubject(0), daruma.CallSubject(1)}[w.one(4)]}
-		if w.one(2) == 0 {
+		if w.one(3) == 0 {
+			f.of, f.signal.Type, f.signal.Subject = daruma.JudgeReply, daruma.ArgumentsInvalid, daruma.CallSubject(0)
 			f.signal.Fix = []string{`{"a":1}`, `{"a":2}`, `{}`}[w.one(3)]
 		}
 		w.judge = append(w.judge, f)

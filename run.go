@@ -124,15 +124,6 @@ type unmet struct {
 	Text string `json:"text"`
 }
 
-// invented is an entry of Missing about a tool that the model made up. What it
-// was to bring is there once the tool that was meant has succeeded, or another
-// one with the same arguments.
-type invented struct {
-	Text string `json:"text"`
-	Near string `json:"near,omitempty"`
-	Args string `json:"args"` // canonical
-}
-
 // canonical returns the canonical arguments.
 func (c *callStep) canonical() string {
 	if c.Canon != "" {
