@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/daruma-run/daruma"
+	"github.com/daruma-run/daruma/tool/mcp"
 )
 
 // config is daruma.yaml. Every field has a default, so an empty file works;
@@ -20,15 +21,17 @@ type config struct {
 	Journal  string                  `yaml:"journal"`  // path of the SQLite file, or postgres://…; default daruma.db beside the file
 	Models   map[string]modelConfig  `yaml:"models"`   // by name
 	Tools    map[string]toolConfig   `yaml:"tools"`    // by name
+	MCP      map[string]mcpConfig    `yaml:"mcp"`      // servers of tools, by name
 	Agents   map[string]agentConfig  `yaml:"agents"`   // by name
 	Limits   limitsConfig            `yaml:"limits"`   // for every agent
 	Profiles map[string]limitsConfig `yaml:"profiles"` // named limits; "coding" is built in
 	Ladder   ladderConfig            `yaml:"ladder"`   // for every agent, by signal
 	Grace    string                  `yaml:"grace"`    // how long a stop waits for calls in flight; default 30s
 
-	file    string            // where it was read from; empty: nowhere
-	root    *ast.File         // for positions
-	origins map[string]string // path of a value → where it came from, when not from the file
+	file    string                 // where it was read from; empty: nowhere
+	root    *ast.File              // for positions
+	servers map[string]*mcp.Server // that were started, by name; nil: none yet
+	origins map[string]string      // path of a value → where it came from, when not from the file
 }
 
 // modelConfig is one target: a model at a provider.
@@ -71,7 +74,7 @@ type toolConfig struct {
 type agentConfig struct {
 	Instructions string       `yaml:"instructions"`
 	Models       []string     `yaml:"models"` // names, best first
-	Tools        []string     `yaml:"tools"`
+	Tools        []string     `yaml:"tools"`  // names, and SERVER/TOOL or SERVER/* of mcp
 	Profile      string       `yaml:"profile"`
 	Limits       limitsConfig `yaml:"limits"`
 	Ladder       ladderConfig `yaml:"ladder"`

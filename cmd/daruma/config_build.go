@@ -40,6 +40,9 @@ func (c *config) build() (*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.buildMCP(); err != nil {
+		return nil, err
+	}
 	// Checked even where no agent uses them.
 	if _, err := c.buildLimits("limits", agentConfig{}); err != nil {
 		return nil, err
@@ -108,7 +111,7 @@ func (c *config) buildTools() (map[string]tool.Tool, error) {
 			return nil, c.bad(path, "no url; accepted: the http or https address that calls are posted to")
 		}
 		for _, other := range t.Alternatives {
-			if _, ok := c.Tools[other]; !ok {
+			if _, ok := c.Tools[other]; !ok && len(c.MCP) == 0 { // else it may be one of a server's
 				return nil, c.bad(path+".alternatives", "tool %q is not declared; declared: %s", other, names(c.Tools))
 			}
 		}
@@ -167,6 +170,21 @@ func (c *config) buildAgent(name string, tools map[string]tool.Tool) (agent.Agen
 	}
 	seen := map[string]bool{}
 	for i, t := range a.Tools {
+		if strings.Contains(t, "/") {
+			at := fmt.Sprintf("%s.tools[%d]", path, i)
+			of, err := c.mcpTools(at, t)
+			if err != nil {
+				return out, err
+			}
+			for _, built := range of {
+				if name := built.Spec.Name; seen[name] {
+					return out, c.bad(at, "there is a tool %q before it; accepted: each name once, with a prefix for the tools of one MCP server, or what is not needed denied", name)
+				}
+				seen[built.Spec.Name] = true
+				out.Tools = append(out.Tools, built)
+			}
+			continue
+		}
 		built, ok := tools[t]
 		if !ok {
 			return out, c.bad(fmt.Sprintf("%s.tools[%d]", path, i), "tool %q is not declared; declared: %s", t, names(c.Tools))

@@ -94,12 +94,18 @@ func (c *config) explain(sys *system) []setting {
 		}
 		add(path+".effect", effect)
 	}
+	c.explainMCP(add)
 	for _, a := range sys.agents {
 		path := "agents." + a.Name
 		add(path+".models", strings.Join(a.Models, ", "))
 		var tools []string
 		for _, t := range a.Tools {
 			tools = append(tools, t.Spec.Name)
+		}
+		for _, entry := range c.Agents[a.Name].Tools {
+			if strings.Contains(entry, "/") {
+				tools = append(tools, entry)
+			}
 		}
 		add(path+".tools", strings.Join(tools, ", "))
 		l := a.Limits.Filled()

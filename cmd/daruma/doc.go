@@ -54,7 +54,7 @@
 //	  desk:
 //	    instructions: You handle refunds.
 //	    models: [primary, backup]
-//	    tools: [refund]
+//	    tools: [refund, "files/*"]   # of an MCP server: SERVER/TOOL, or all
 //	    profile: coding          # 200 steps, 2 hours; or one of profiles
 //	    limits: {steps: 20, time: 5m, tokens: 100000, money: 0.50}
 //	    ladder:

@@ -137,6 +137,11 @@ func (p *program) planFork(ctx context.Context, f agent.Fork) error {
 		return err
 	}
 	defer j.Close()
+	stop, err := p.startServers(ctx, c, false)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	shell, err := c.shell(planner{j}, nil)
 	if err != nil {
 		return err

@@ -37,11 +37,17 @@ func own(ctx context.Context, path string) (owned, access, error) {
 func (p *program) handOver(ctx context.Context, c *config, conn access, w work) error {
 	t := &teller{p: p}
 	if w.start != nil || w.fork != nil {
-		shell, err := c.shell(starter{conn}, nil)
+		// The run freezes what its tools are, and only the servers know that.
+		stop, err := p.startServers(ctx, c, false)
 		if err != nil {
 			return err
 		}
-		if err := p.begin(ctx, shell, conn, &w, t); err != nil {
+		shell, err := c.shell(starter{conn}, nil)
+		if err == nil {
+			err = p.begin(ctx, shell, conn, &w, t)
+		}
+		stop()
+		if err != nil {
 			return err
 		}
 	} else if err := p.begin(ctx, nil, conn, &w, t); err != nil {

@@ -151,6 +151,11 @@ func (p *program) work(ctx context.Context, w work) error {
 		return p.handOver(ctx, c, remote, w)
 	}
 	defer db.Close()
+	stop, err := p.startServers(ctx, c, true)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	t := &teller{p: p, only: w.run}
 	shell, err := c.shell(db, t.observe)
 	if err != nil {

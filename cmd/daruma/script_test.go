@@ -15,7 +15,7 @@ import (
 
 // TestMain lets scripts, and the demo, run the real command.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"daruma": realMain})
+	testscript.Main(m, map[string]func(){"daruma": realMain, "mcptoy": toyMain, "mcpgate": gateMain})
 }
 
 func realMain() {

@@ -39,6 +39,11 @@ func (p *program) serve(ctx context.Context, c *config, path string, opened func
 	}
 	defer db.Close()
 	opened()
+	stop, err := p.startServers(ctx, c, true)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	shell, err := c.shell(db, p.announce)
 	if err != nil {
 		return err

@@ -113,7 +113,7 @@ func TestDeclarations(t *testing.T) {
 			t.Errorf("%s has no pin", s.Name)
 		}
 	}
-	if len(specs) != 12 || specs["x_die"].Name != "" {
+	if len(specs) != 13 || specs["x_die"].Name != "" {
 		t.Errorf("tools: %v", specs)
 	}
 	if s := specs["x_append"]; s.Effect != daruma.Unsafe || s.Risk != daruma.RiskHigh || s.OnDoubt != daruma.DoubtVerify || !s.Verify || !s.Approve || s.Capability != "notes" {
@@ -163,6 +163,9 @@ inside
 	}
 	if got := h.call("same", ""); got != `{"b": [1, 2], "a": "x"}` {
 		t.Errorf("structured content that repeats the text is shown twice: %q", got)
+	}
+	if got := h.call("wrapped", ""); got != "all of it" {
+		t.Errorf("structured content that wraps the text is shown beside it: %q", got)
 	}
 	h.fails("fail", "", daruma.KindInvalid, "no such file")
 }

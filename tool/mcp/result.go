@@ -38,8 +38,16 @@ func textOf(r *sdk.CallToolResult) string {
 	return strings.Join(parts, "\n")
 }
 
-// same reports whether text is the JSON of a structured value.
+// same reports whether a text says what a structured value says: it is its
+// JSON, or the only thing in it.
 func same(text string, structured any) bool {
+	if m, ok := structured.(map[string]any); ok && len(m) == 1 {
+		for _, v := range m {
+			if v == any(text) {
+				return true
+			}
+		}
+	}
 	if structured == nil || !strings.ContainsAny(text[:1], "{[\"0123456789-tfn \n\t") {
 		return false
 	}

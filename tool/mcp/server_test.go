@@ -129,6 +129,11 @@ func newServer(pageSize int) *sdk.Server {
 		r.StructuredContent = json.RawMessage(`{"a":"x","b":[1,2]}`)
 		return r
 	})
+	say("wrapped", func(*sdk.CallToolRequest, args) *sdk.CallToolResult {
+		r := text("all of it")
+		r.StructuredContent = json.RawMessage(`{"content":"all of it"}`)
+		return r
+	})
 	say("change", func(_ *sdk.CallToolRequest, a args) *sdk.CallToolResult {
 		switch a.Text {
 		case "description":
