@@ -42,7 +42,7 @@ func dsn(path string, m mode) string {
 		v.Set("_journal_mode", "WAL")
 		v.Set("_synchronous", "FULL")
 		// The writer checkpoints itself, between commits.
-		v.Set("_pragma", "wal_autocheckpoint(0)")
+		v["_pragma"] = []string{"wal_autocheckpoint(0)", "cache_size(-1024)"}
 	} else {
 		v.Set("mode", "ro")
 		v.Set("_query_only", "1")
