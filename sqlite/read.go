@@ -16,6 +16,7 @@ import (
 // reads implements [daruma.Reader] on connections that cannot write.
 type reads struct {
 	path   string
+	run    atomic.Pointer[sql.Stmt] // selectRun, which is asked most; nil until the first time
 	closed atomic.Bool
 
 	mu    sync.Mutex
@@ -70,7 +71,7 @@ func (r *reads) Run(ctx context.Context, id daruma.RunID) (daruma.RunInfo, error
 	if err != nil {
 		return daruma.RunInfo{}, err
 	}
-	err = f.scan(db.QueryRowContext(ctx, `SELECT `+rowColumns+` FROM run r WHERE r.id = ?`, string(id)))
+	err = f.scan(r.one(ctx, db, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return daruma.RunInfo{}, daruma.Fail(name, daruma.KindNotFound, "no run %s", id)
 	}
@@ -78,6 +79,26 @@ func (r *reads) Run(ctx context.Context, id daruma.RunID) (daruma.RunInfo, error
 		return daruma.RunInfo{}, r.failure(ctx, name, err)
 	}
 	return f.info, nil
+}
+
+const selectRun = `SELECT ` + rowColumns + ` FROM run r WHERE r.id = ?`
+
+// one looks a run up, with a statement that stays prepared. That of a Reader,
+// whose pool may be another one next time, does not.
+func (r *reads) one(ctx context.Context, db *sql.DB, id daruma.RunID) *sql.Row {
+	stmt := r.run.Load()
+	if stmt == nil && r.still == nil {
+		if made, err := db.PrepareContext(ctx, selectRun); err == nil {
+			if !r.run.CompareAndSwap(nil, made) {
+				_ = made.Close() // somebody else was faster
+			}
+			stmt = r.run.Load()
+		}
+	}
+	if stmt == nil {
+		return db.QueryRowContext(ctx, selectRun, string(id))
+	}
+	return stmt.QueryRowContext(ctx, string(id))
 }
 
 // Runs implements [daruma.Reader]. Newest is what was created last.
