@@ -95,6 +95,8 @@ func (r *Run) fold(e Event) error {
 			r.s.Park, r.s.Asked = &p, nil
 			return nil
 		})
+	case KindChild:
+		return folded(e, r.applyChildStarted)
 	case KindUndo:
 		return folded(e, r.applyUndo)
 	case KindTurnEnded:
@@ -143,7 +145,7 @@ func (r *Run) applyClaimed(p Claim) error {
 		r.s.Claims++
 	}
 	for i := range r.s.Calls {
-		if c := &r.s.Calls[i]; c.Phase == callIntent {
+		if c := &r.s.Calls[i]; c.Phase == callIntent && !r.delegates(c) { // a sub-run is started once, however often it is asked for
 			r.inDoubt(i, &ToolReplied{Command: r.command(c.N), Call: i, Tool: c.Tool, Kind: KindDoubt,
 				Text: "the process ended while the call was in flight"})
 		}
@@ -247,7 +249,7 @@ func (r *Run) applyToolCalled(p ToolCalled) error {
 	if c.Phase != callProposed || p.Tool != c.Tool {
 		return r.unasked(p.Command)
 	}
-	c.Phase, c.Result = callIntent, nil
+	c.Phase, c.Result, c.Share = callIntent, nil, p.Share
 	r.intended(p)
 	return nil
 }
@@ -339,7 +341,7 @@ func (r *Run) applyTimer(p TimerFired) error {
 // applyTurnEnded writes the turn into the conversation.
 func (r *Run) applyTurnEnded(p TurnEnded) error {
 	s := &r.s
-	if s.Reply == nil || p.Turn != s.Turn {
+	if s.Reply == nil || p.Turn != s.Turn || s.Undo != nil {
 		return Fail("", KindConflict, "turn %d cannot end here", p.Turn)
 	}
 	if m := s.Reply.Message; m.Text != "" || !m.Ref.IsZero() || len(m.Calls) > 0 {

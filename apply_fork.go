@@ -20,12 +20,16 @@ func (r *Run) applyForked(p Forked) error {
 	}
 	s.Open, s.Approve, s.Park, s.Asked, s.Cancel, s.Ending, s.Refused = nil, nil, nil, nil, nil, nil, nil
 	s.Undo, s.Revert = nil, false
-	s.Effects, s.Written, s.Contra = nil, nil, nil
+	if s.Undo != nil {
+		return Fail("", KindConflict, "a run that is being undone cannot be forked there")
+	}
+	s.Effects, s.Written, s.Contra, s.Revert = nil, nil, nil, false
 	s.Claims, s.Steps, s.Usage, s.Cost, s.Active, s.Thought, s.Soft = 0, 0, Usage{}, 0, 0, nil, nil
 	if s.Reply != nil {
 		s.Steps = 1 // the answer that is being acted on
 	}
 	s.Start.Nonce, s.Start.Key, s.Start.Origin = p.Nonce, p.Key, p.Run
+	s.Start.Parent = nil // it waits for the origin, and for nobody else
 	r.applyChange(p.Change)
 	if s.Reply == nil {
 		s.Model.N = r.number()

@@ -146,7 +146,7 @@ func (r *Run) discard() {
 func (r *Run) begun() bool {
 	for i := range r.s.Calls {
 		switch c := &r.s.Calls[i]; c.Phase {
-		case callIntent, callWaiting, callVerifying, callDoubt, callReconciling:
+		case callIntent, callWaiting, callVerifying, callDoubt, callReconciling, callChild:
 			return true
 		default:
 			if c.Result != nil {
@@ -214,8 +214,8 @@ func (r *Run) moveCall(i int, m Move) {
 		c.Failed = true
 		if c.Result == nil {
 			c.Text = notExecuted
-		} else if c.Result.Outcome == Failed && outage(c.Result.Kind) {
-			s.Unmet = append(slices.Clone(s.Unmet), unmet{c.Name, c.missing(c.Result.Text)})
+		} else if c.Result.Outcome == Failed && (outage(c.Result.Kind) || r.delegates(c)) {
+			s.Unmet = append(slices.Clone(s.Unmet), unmet{c.Name, c.missing(c.Result.Text), s.Turn})
 		}
 		r.done(i)
 		s.Notes = append(slices.Clone(s.Notes), m.Text)
@@ -278,6 +278,9 @@ func (r *Run) met(tool string) {
 	}
 	works, _ := r.spec(tool)
 	r.s.Unmet = slices.DeleteFunc(slices.Clone(r.s.Unmet), func(u unmet) bool {
+		if u.Turn == r.s.Turn {
+			return false // another branch of the same turn does not stand in for it
+		}
 		failed, _ := r.spec(u.Tool)
 		return u.Tool == tool || works.Capability != "" && works.Capability == failed.Capability || slices.Contains(failed.Alternatives, tool)
 	})

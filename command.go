@@ -11,9 +11,10 @@ const (
 	OpCallTool            // call Tool through the dispatch point; answer with tool.replied
 	OpVerify              // ask Tool whether the call with Key happened; answer with tool.replied (Succeeded, Absent or Doubtful)
 	OpWait                // wait until Until; answer with timer.fired
+	OpStartRun            // start the run Child of Agent, if there is none; answer with child.started, or tool.replied where it cannot be
 )
 
-var opNames = [...]string{"call_model", "judge", "call_tool", "verify", "wait"}
+var opNames = [...]string{"call_model", "judge", "call_tool", "verify", "wait", "start_run"}
 
 // String returns the name, such as "call_tool".
 func (o Op) String() string { return nameOf(opNames[:], o) }
@@ -38,4 +39,9 @@ type Command struct {
 	Attempt  int       // OpCallTool: from 1
 	Approved bool      // OpCallTool: an approval for exactly these arguments was given
 	Until    time.Time // OpWait
+
+	Agent string  // OpStartRun: whose run
+	Child RunID   // OpStartRun: its id, the same however often it is asked for
+	Share *Limits // OpStartRun: what it may use of what this run has left; see [ChildLimits]
+	Depth int     // OpStartRun: how deep it is nested
 }

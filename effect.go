@@ -89,6 +89,9 @@ type ToolSpec struct {
 	Approve      bool     `json:"approve,omitzero"`       // every call needs an approval, whatever its risk
 	Timeout      Duration `json:"timeout,omitzero"`       // of one attempt; zero means 30 s
 
+	// Agent makes the tool a sub-run: each call starts a run of that agent and
+	// has its answer as result. Empty: a function.
+	Agent string `json:"agent,omitempty"`
 	// Compensate says how a call is undone; nil: it cannot be.
 	Compensate *Compensation `json:"compensate,omitempty"`
 	Pin        string        `json:"pin,omitempty"` // digest of what models were told of a tool that somebody else defines; another one is another tool

@@ -61,6 +61,8 @@ type EffectRecord struct {
 	Done    int64       `json:"done,omitzero"`     // Seq of the event that confirmed it: the order of completion
 	Undoes  string      `json:"undoes,omitempty"`  // key of the call that this one undoes
 
+	Within []string `json:"within,omitempty"` // of a sub-run: its effects that stand, in words
+
 	// Of a call that can be undone: what its compensation is made from.
 	Args string `json:"args,omitempty"`
 	Text string `json:"text,omitempty"` // its result

@@ -27,6 +27,7 @@ const (
 	KindReceived    EventKind = "message.received"   // Post: folded in by the owner
 	KindPostRefused EventKind = "message.refused"    // PostRefused: a post that was folded in and changed nothing
 	KindParked      EventKind = "run.parked"         // Parked
+	KindChild       EventKind = "child.started"      // ChildStarted
 	KindUndo        EventKind = "undo.started"       // Undo: what the run has done is undone, then it ends
 	KindTurnEnded   EventKind = "turn.ended"         // TurnEnded
 	KindCheckpoint  EventKind = "run.checkpoint"     // Checkpoint
@@ -71,6 +72,7 @@ type Started struct {
 	Limits       Limits     `json:"limits,omitzero"`
 	Ladder       Ladder     `json:"ladder,omitzero"`  // zero: DefaultLadder of the version that started it is written out
 	Nonce        string     `json:"nonce"`            // random; fences and jitter are derived from it
+	Parent       *Parent    `json:"parent,omitempty"` // of a sub-run
 	Key          string     `json:"key,omitempty"`    // the caller's idempotency key
 	Origin       RunID      `json:"origin,omitempty"` // of a fork: the run it was forked from; run.forked says where
 }
@@ -132,6 +134,7 @@ type ToolCalled struct {
 	Effect  Effect    `json:"effect"`
 	Attempt int       `json:"attempt"`          // from 1
 	Undoes  string    `json:"undoes,omitempty"` // key of the call that this one undoes
+	Share   *Limits   `json:"share,omitempty"`  // of a sub-run: what it may use of what the run has left
 }
 
 // Outcome is what is known of a tool call. The zero Outcome is [Doubtful].
@@ -168,6 +171,7 @@ type ToolReplied struct {
 	Kind     Kind      `json:"kind,omitempty"` // of the failure
 	Path     string    `json:"path,omitempty"` // schema path of invalid arguments
 	Retry    Duration  `json:"retry_after,omitzero"`
+	State    RunState  `json:"state,omitzero"`     // of a sub-run: how it ended
 	Replayed bool      `json:"replayed,omitempty"` // answered from a record, nothing was done now
 	Of       string    `json:"of,omitempty"`       // the step of this run whose record that is; see [Repeat]
 	Took     Duration  `json:"took,omitzero"`

@@ -74,6 +74,26 @@ var goldenRuns = map[string]string{
 		reply call look {"at":"c"}
 		ok 0 found
 		reply say "done"`,
+	"child": `start without=compact tools=research:keyed:agent=researcher,look:read
+		reply call look {"at":"LONG"}
+		ok 0 found
+		reply call research {"input":"a"} ; call research {"input":"b"}
+		started 0
+		started 1
+		child 1 failed "no sources" steps=1
+		child 0 completed "a is 1" steps=1 tokens=20
+		reply say "a is 1"`,
+	"undo": `start without=compact tools=car:keyed:undo=uncar,uncar:keyed
+		reply call car {"days":"LONG"}
+		ok 0 "car 9"
+		reply call car {"days":4}
+		doubt 0
+		fire
+		ok 0 "car 10"
+		cancel compensate
+		ok 0 "given back"
+		failed 1 invalid "no such car"
+		answer skip "kept"`,
 	"cancel": `start without=compact tools=mail:keyed
 		reply call mail {"to":"LONG"}
 		post cancel {"text":"enough"}

@@ -104,6 +104,11 @@ type Tx struct {
 	Closed    []string   // ids of approvals that are answered or void
 	Spends    []Spend
 	Blobs     []Blob
+	// Posts are messages to other runs that become durable with the rest, as
+	// by [Journal.Post]: again the same is nothing new, a run that does not
+	// exist yet gets them when it starts, and those to a run that is over or
+	// set aside are dropped. Their tenant is that of the Tx.
+	Posts []Post
 }
 
 // PostID names a post of the Tx's run.

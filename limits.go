@@ -8,6 +8,14 @@ import "time"
 //
 // At the soft edge the agent is told once to wrap up. At the hard edge the run
 // is parked, says which limit it met, and goes on when the limit is raised.
+//
+// Steps, time, tokens and money count on the tree: a sub-run gets a share of
+// what its parent has left as its own limits, which is reserved until it ends,
+// and what it used counts on the parent then. The shares of sub-runs of one
+// turn together are never more than what was left, but each has one step at
+// least; beyond that a tree passes its limits by what a single run may: the
+// model call that meets them, once for each run in flight. Limits that somebody
+// raises for one sub-run come on top.
 type Limits struct {
 	// Steps is how many model calls, tool calls and waits the run may take;
 	// attempts of the same step count once. Zero means 10.
@@ -28,6 +36,9 @@ type Limits struct {
 	ReflectionsPerSignal int `json:"reflections_per_signal,omitzero"`
 	// Parallel is how many tools of one turn may run at once. Zero means 8.
 	Parallel int `json:"parallel,omitzero"`
+	// Depth is how deep sub-runs may be nested below a run that somebody
+	// started. Zero means 3.
+	Depth int `json:"depth,omitzero"`
 	// Claims is how often the run may be claimed from a process that died with
 	// it, without a new event between, before it is taken to kill its workers
 	// and parked. Claims of runs that were released do not count. Zero means 3.
@@ -50,6 +61,7 @@ func (l Limits) Filled() Limits {
 	fill(&l.Reflections, 3)
 	fill(&l.ReflectionsPerSignal, 2)
 	fill(&l.Parallel, 8)
+	fill(&l.Depth, 3)
 	fill(&l.Claims, 3)
 	fill(&l.Approve, RiskHigh)
 	fill(&l.ApprovalTime, Duration(24*time.Hour))
@@ -74,6 +86,7 @@ func (l Limits) Over(base Limits) Limits {
 	set(&base.Reflections, l.Reflections)
 	set(&base.ReflectionsPerSignal, l.ReflectionsPerSignal)
 	set(&base.Parallel, l.Parallel)
+	set(&base.Depth, l.Depth)
 	set(&base.Claims, l.Claims)
 	set(&base.Approve, l.Approve)
 	set(&base.ApprovalTime, l.ApprovalTime)
@@ -99,7 +112,7 @@ func (l Limits) Check() error {
 		{"tokens", l.Tokens < 0, l.Tokens}, {"money", l.Money < 0, l.Money},
 		{"soft", !(l.Soft >= 0 && l.Soft <= 1), l.Soft}, {"reflections", l.Reflections < 0, l.Reflections},
 		{"reflections_per_signal", l.ReflectionsPerSignal < 0, l.ReflectionsPerSignal},
-		{"parallel", l.Parallel < 0, l.Parallel}, {"claims", l.Claims < 0, l.Claims},
+		{"parallel", l.Parallel < 0, l.Parallel}, {"claims", l.Claims < 0, l.Claims}, {"depth", l.Depth < 0, l.Depth},
 		{"approval_time", l.ApprovalTime < 0, l.ApprovalTime}, {"model_time", l.ModelTime < 0, l.ModelTime},
 	} {
 		if f.bad {

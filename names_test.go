@@ -104,7 +104,7 @@ func TestLists(t *testing.T) {
 			t.Errorf("remedy %s is not in the set it was put in", r)
 		}
 	}
-	if s := fmt.Sprint(daruma.OpCallModel, daruma.OpJudge, daruma.OpCallTool, daruma.OpVerify, daruma.OpWait); s != "call_model judge call_tool verify wait" {
+	if s := fmt.Sprint(daruma.OpCallModel, daruma.OpJudge, daruma.OpCallTool, daruma.OpVerify, daruma.OpWait, daruma.OpStartRun); s != "call_model judge call_tool verify wait start_run" {
 		t.Errorf("ops are called %s", s)
 	}
 }

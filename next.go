@@ -1,6 +1,7 @@
 package daruma
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -86,7 +87,7 @@ func (r *Run) decideModel() []Event {
 	if !r.s.Model.Until.IsZero() || r.s.Model.Failure != nil {
 		return nil
 	}
-	if e := r.hardEdge(); e != nil {
+	if e := r.hardEdge(1); e != nil {
 		return e
 	}
 	return r.softEdge()
@@ -150,9 +151,10 @@ func (r *Run) decideCalls() []Event {
 		return r.endTurn()
 	}
 	var events []Event
-	room := r.room()
+	room, purse := r.room(), r.purse()
 	gated, moving := false, false
 	var asked *Parked
+	short := 1 // steps that the next call needs
 	for i := range s.Calls {
 		c := &s.Calls[i]
 		switch c.Phase {
@@ -162,7 +164,7 @@ func (r *Run) decideCalls() []Event {
 			if asked == nil {
 				asked = c.Ask
 			}
-		case callWaiting, callIntent, callVerifying, callReconciling:
+		case callWaiting, callIntent, callVerifying, callReconciling, callChild:
 			moving = true
 		case callProposed:
 			spec, known := r.spec(c.Tool)
@@ -170,20 +172,30 @@ func (r *Run) decideCalls() []Event {
 			before, repeat := r.repeated(c, spec)
 			switch {
 			case r.held(i):
-			case isPast && room == 0:
+			case isPast && (room == 0 || purse.steps < 1):
 			case isPast:
 				room--
+				purse.spend()
 				events = append(events, r.replay(i, past))
 			case repeat == RepeatReplay:
 				events = append(events, r.fromRecord(i, before))
 			case r.needsApproval(c, spec):
 				events = append(events, NewEvent(KindApproval, ActorCore, r.approval(i, spec)))
-			case room == 0:
+			case room == 0 || purse.steps < 1:
+				short = max(short, 1)
+			case spec.Agent != "":
+				out := r.delegate(i, spec, &purse)
+				if room--; len(out) == 0 {
+					short = 2
+				}
+				events = append(events, out...)
 			case known && spec.Effect == Read:
 				room--
+				purse.spend()
 				moving = true
 			default:
 				room--
+				purse.spend()
 				events = append(events, NewEvent(KindToolCalled, ActorCore, ToolCalled{Command: r.command(c.N), Call: i,
 					Tool: c.Tool, Key: r.key(i), Effect: spec.Effect, Attempt: c.Attempt}))
 			}
@@ -197,28 +209,31 @@ func (r *Run) decideCalls() []Event {
 	case gated:
 		return []Event{r.park(Parked{Reason: ParkApproval, Text: r.approvalText()}, 0)}
 	}
-	return r.hardEdge()
+	return r.hardEdge(short)
 }
 
 // room is how many more calls of this turn may be started: the steps left and
 // the parallel limit, less what is in flight.
 func (r *Run) room() int {
 	s := &r.s
-	flying := 0
+	flying, reserved := 0, 0
 	for i := range s.Calls {
 		switch s.Calls[i].Phase {
-		case callIntent, callVerifying, callReconciling, callWaiting, callDoubt, callFailed, callAsked:
+		case callIntent, callVerifying, callReconciling, callWaiting, callDoubt, callFailed, callAsked, callChild:
 			flying++
+			if share := s.Calls[i].Share; share != nil {
+				reserved += share.Steps
+			}
 		}
 	}
-	return max(0, min(s.Start.Limits.Steps-s.Steps-flying, s.Start.Limits.Parallel-flying))
+	return max(0, min(s.Start.Limits.Steps-s.Steps-flying-reserved, s.Start.Limits.Parallel-flying))
 }
 
 // inFlight reports whether a call with an effect is out. Model calls, reads and
 // verifications can be dropped at any time.
 func (r *Run) inFlight() bool {
 	for i := range r.s.Calls {
-		if r.s.Calls[i].Phase == callIntent {
+		if p := r.s.Calls[i].Phase; p == callIntent || p == callChild {
 			return true
 		}
 	}
@@ -304,6 +319,8 @@ func (r *Run) callCommands(flying bool) []Command {
 		cmd := Command{ID: r.command(c.N), Call: i, Tool: c.Tool, Args: c.Args, Attempt: c.Attempt,
 			Approved: c.Approved, Timeout: r.timeout(spec.deadline())}
 		switch {
+		case c.Phase == callIntent && spec.Agent != "":
+			cmd.Op, cmd.Agent, cmd.Child, cmd.Share, cmd.Depth = OpStartRun, spec.Agent, r.childID(i), cmp.Or(c.Share, &Limits{}), r.depth()+1
 		case c.Phase == callIntent:
 			cmd.Op = OpCallTool
 		case flying:

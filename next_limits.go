@@ -43,10 +43,11 @@ func (r *Run) edgeText(reason string) string {
 	return fmt.Sprintf("%s of %s", s.Cost, l.Money)
 }
 
-// hardEdge parks the run at a limit that is used up.
-func (r *Run) hardEdge() []Event {
+// hardEdge parks the run at a limit that is used up, or too close for the steps
+// that come next.
+func (r *Run) hardEdge(steps int) []Event {
 	for _, e := range r.edges() {
-		if e.used < e.limit {
+		if e.used < e.limit && (e.reason != ParkSteps || e.used+float64(steps) <= e.limit) {
 			continue
 		}
 		sig := Signal{Type: ResourceExhausted, Severity: Critical, Subject: SubjectRun, Detector: "limits/1",

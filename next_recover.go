@@ -126,7 +126,7 @@ func (r *Run) can(sig Signal) RemedySet {
 		if doubt && c.Result.Replayed {
 			return can // the key of the origin is not known here: neither asked nor sent again
 		}
-		allow(Retry, !doubt && !done && retryable(sig.Kind) || doubt && (spec.Effect.Repeatable() || spec.OnDoubt == DoubtRetry))
+		allow(Retry, !doubt && !done && retryable(sig.Kind) && spec.Agent == "" || doubt && (spec.Effect.Repeatable() || spec.OnDoubt == DoubtRetry))
 		allow(Verify, doubt && spec.Verify && spec.OnDoubt == DoubtVerify)
 		if s.Undo != nil {
 			return can
@@ -242,9 +242,11 @@ func (r *Run) needsApproval(c *callStep, spec ToolSpec) bool {
 	return c.Gate || spec.Approve || spec.Danger() >= r.s.Start.Limits.Approve || r.forkAsks(spec) || repeat == RepeatAsk
 }
 
-// forkAsks reports whether a call needs a yes because this run is a fork.
+// forkAsks reports whether a call needs a yes because this run is a fork. What
+// the sub-runs of its origin wrote is not on its record, so that a sub-run is
+// asked about whatever the fork was allowed.
 func (r *Run) forkAsks(spec ToolSpec) bool {
-	return r.s.Fork != nil && !r.s.Fork.Allow && spec.Name != "" && spec.Effect != Read
+	return r.s.Fork != nil && spec.Name != "" && spec.Effect != Read && (!r.s.Fork.Allow || spec.Agent != "")
 }
 
 // approval mints the question about a call, bound to exactly what it would do.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -55,7 +56,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, must := range []string{"checkpoint", "retry", "reflect", "switch_model", "switch_tool", "degrade", "escalate", "verify", "wrap_up",
-		"park", "abort", "approval", "replayed", "repair", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "fork", "from the past", "doubt of the past", "undone", "undoes"} {
+		"park", "abort", "approval", "replayed", "repair", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "fork", "from the past", "doubt of the past", "undone", "undoes", "child completed", "child degraded", "child cancelled", "child failed"} {
 		if total[must] == 0 {
 			t.Errorf("not one history hit %q", must)
 		}
@@ -86,6 +87,7 @@ type world struct {
 	knew      []daruma.EffectRecord
 	wishes    map[string]string // what each key does
 	undid     int64             // when what was undone last had been done
+	children  map[string]child  // that work, by the key of their call
 	past      map[string]bool   // what the runs it was forked from have written, or may have
 	decisions int
 	question  string // the last one answered
@@ -94,7 +96,7 @@ type world struct {
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{shell: newShell(t, "run_random"), t: t, dice: rand.New(rand.NewPCG(seed, 1)), hits: map[string]int{}, work: map[daruma.CommandID]string{}, keys: map[string]string{},
 		calls: map[string]string{}, doubtful: map[string]bool{}, done: map[string]bool{}, flying: map[string]daruma.ToolCalled{},
-		did: map[string]bool{}, approved: map[string]bool{}, thought: map[daruma.SignalType]int{}, said: map[string][]daruma.Outcome{}, wishes: map[string]string{}}
+		did: map[string]bool{}, approved: map[string]bool{}, thought: map[daruma.SignalType]int{}, said: map[string][]daruma.Outcome{}, wishes: map[string]string{}, children: map[string]child{}}
 	w.strict, w.tick = false, 7*time.Millisecond
 	w.seen = w.note
 	w.bad = w.one(8) == 0
@@ -111,6 +113,9 @@ func newWorld(t testing.TB, seed uint64) *world {
 		}
 		spec.ReplaceWrite = w.one(3) == 0
 		spec.Repeat = daruma.Repeat(max(0, w.one(6)-2))
+		if w.one(6) == 0 {
+			spec.Agent, spec.Effect = "other", daruma.Keyed
+		}
 		if w.one(2) == 0 {
 			spec.Capability = "c"
 		}
@@ -138,6 +143,8 @@ func (w *world) play() {
 			w.answer(commands[w.one(len(commands))], w.bad)
 		case k == 8:
 			w.crash()
+		case k < 8 || k == 10 && len(w.children) > 0:
+			w.childEnds()
 		case k == 9:
 			w.now = w.now.Add(time.Duration(w.one(20_000)) * time.Millisecond)
 		case k == 10 && w.one(8) == 0:
@@ -329,6 +336,14 @@ func (w *world) answer(c daruma.Command, bad bool) {
 			w.now = c.Until
 		}
 		w.commit(daruma.NewEvent(daruma.KindTimer, daruma.ActorShell, daruma.TimerFired{Command: c.ID}))
+	case daruma.OpStartRun:
+		delete(w.flying, c.Key)
+		if w.one(6) == 0 {
+			w.commit(daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, daruma.ToolReplied{Command: c.ID, Call: c.Call, Tool: c.Tool, Outcome: daruma.Failed, Kind: kind, Text: "broken"}))
+			return
+		}
+		w.children[c.Key] = child{c.Child, *c.Share}
+		w.commit(daruma.NewEvent(daruma.KindChild, daruma.ActorShell, daruma.ChildStarted{Command: c.ID, Call: c.Call, Run: c.Child}))
 	case daruma.OpCallTool, daruma.OpVerify:
 		p := daruma.ToolReplied{Command: c.ID, Call: c.Call, Tool: c.Tool, Text: "result", Outcome: daruma.Outcome(w.one(4))}
 		if !bad && w.one(3) > 0 {
@@ -353,6 +368,29 @@ func (w *world) answer(c daruma.Command, bad bool) {
 		}
 		w.commit(daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, p))
 	}
+}
+
+// childEnds has a sub-run end, within its share, with a result of any kind.
+func (w *world) childEnds() {
+	for _, key := range slices.Sorted(maps.Keys(w.children)) {
+		c := w.children[key]
+		delete(w.children, key)
+		w.decisions++
+		end := daruma.ChildResult{Run: c.id, Key: key, State: []daruma.RunState{daruma.Completed, daruma.Degraded, daruma.Cancelled, daruma.Dead}[w.one(4)], Text: "result",
+			Steps: w.one(c.share.Steps + 1), Usage: daruma.Usage{Input: int64(w.one(int(c.share.Tokens) + 1))}, Active: daruma.Duration(w.one(int(c.share.Time) + 1))}
+		if end.State == daruma.Completed || end.State == daruma.Degraded {
+			w.did[w.wishes[key]] = true
+		}
+		w.hits["child "+end.State.String()]++
+		w.receive(daruma.Post{Topic: daruma.TopicChild, Key: key, By: daruma.ActorRun(c.id), Payload: payload(end)})
+		return
+	}
+}
+
+// child is a sub-run that works.
+type child struct {
+	id    daruma.RunID
+	share daruma.Limits
 }
 
 // replied is an answer of the model: with calls, known and unknown, or without.
@@ -501,14 +539,43 @@ func (w *world) decide(p *daruma.Post) {
 // rest lets the world become kind, or stay bad, and expects an end or a
 // question after a bounded number of answers; then somebody cancels.
 func (w *world) rest() {
+	w.settleDown()
+	for n := 0; w.run.Finished() == nil; n++ {
+		p := w.run.Parked()
+		answer := daruma.Answer{Choice: daruma.AnswerAbort}
+		switch {
+		case n == 0: // a cancel, in half the worlds one that undoes
+			w.receive(daruma.Post{Topic: daruma.TopicCancel, Key: "end", By: "user:bob", Payload: payload(daruma.Reason{Compensate: w.one(2) == 0})})
+		case n > 50:
+			w.t.Fatalf("the run is %s after a cancel", w.run.State())
+		case len(w.run.Approvals()) > 0: // of an undoing
+			a := w.run.Approvals()[0]
+			w.receive(daruma.Post{Topic: daruma.TopicApproval, Key: a.ID, By: "user:bob", Payload: payload(daruma.Decision{Hash: a.Hash})})
+		default: // while it is undone a cancel is too late
+			if w.one(2) == 0 && slices.Contains(p.Options, daruma.AnswerSkip) {
+				answer.Choice = daruma.AnswerSkip
+			}
+			answer.Question = p.ID
+			w.receive(daruma.Post{Topic: daruma.TopicAnswer, Key: fmt.Sprint("end", n), By: "user:bob", Payload: payload(answer)})
+		}
+		w.settleDown()
+	}
+}
+
+// settleDown answers until the run is over or parked.
+func (w *world) settleDown() {
 	for n := 0; ; n++ {
 		commands := w.look()
 		state := w.run.State()
 		if state.Finished() || state == daruma.ParkedState {
-			break
+			return
 		}
 		if n > 600 {
 			w.t.Fatalf("the run never ends: %s, %+v", state, commands)
+		}
+		if len(commands) == 0 && len(w.children) > 0 {
+			w.childEnds()
+			continue
 		}
 		c := commands[0]
 		if c.Op == daruma.OpCallModel && !w.bad {
@@ -516,20 +583,6 @@ func (w *world) rest() {
 			continue
 		}
 		w.answer(c, w.bad)
-	}
-	if w.run.State() == daruma.ParkedState {
-		w.receive(daruma.Post{Topic: daruma.TopicCancel, Key: "end", By: "user:bob"})
-		w.look()
-	}
-	if p := w.run.Parked(); p != nil && slices.Contains(p.Options, daruma.AnswerAbort) { // while it is undone a cancel is too late
-		w.receive(daruma.Post{Topic: daruma.TopicAnswer, Key: "end of undoing", By: "user:bob", Payload: payload(daruma.Answer{Question: p.ID, Choice: daruma.AnswerAbort})})
-		w.look()
-	} else if len(w.run.Approvals()) > 0 {
-		w.hits["undo needs approval"]++
-		return
-	}
-	if w.run.Finished() == nil {
-		w.t.Fatalf("the run is %s after a cancel", w.run.State())
 	}
 }
 

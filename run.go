@@ -18,7 +18,7 @@ type Run struct {
 
 // FoldVersion is the version of the fold. A checkpoint of another version is
 // not believed; the run is folded from its first event instead.
-const FoldVersion = 3
+const FoldVersion = 4
 
 // state is everything a run remembers; it is the content of a checkpoint.
 type state struct {
@@ -93,6 +93,7 @@ const (
 	callAsked                        // waits for a human
 	callDone                         // has its result, or will never have one
 	callReconciling                  // in doubt, waits to be verified again
+	callChild                        // waits for its sub-run
 )
 
 // callStep is one tool call of a turn.
@@ -113,6 +114,8 @@ type callStep struct {
 	Result   *ToolReplied `json:"result,omitempty"` // of the last attempt
 	Failed   bool         `json:"failed,omitempty"` // done, but without what was asked
 	Text     string       `json:"text,omitempty"`   // what the model is told instead of the result
+	Share    *Limits      `json:"share,omitempty"`  // of a sub-run: reserved until it ends
+	Child    RunID        `json:"child,omitempty"`  // the sub-run that is waited for
 	Late     *late        `json:"late,omitempty"`   // said of it while it was in flight
 }
 
@@ -122,6 +125,7 @@ type callStep struct {
 type unmet struct {
 	Tool string `json:"tool"`
 	Text string `json:"text"`
+	Turn int    `json:"turn,omitzero"`
 }
 
 // canonical returns the canonical arguments.
@@ -289,62 +293,6 @@ func (r *Run) State() RunState {
 // parked, waiting or finished, so that its owner may release it.
 func (r *Run) Idle() bool { return r.State() != Running }
 
-// waiting reports whether everything outstanding waits for a time.
-func (r *Run) waiting() bool {
-	if r.s.Ending != nil || r.s.Cancel != nil || len(r.s.Open) > 0 {
-		return false
-	}
-	if r.s.Undo != nil {
-		i := r.undoNext()
-		return i >= 0 && (r.s.Calls[i].Phase == callWaiting || r.s.Calls[i].Phase == callReconciling)
-	}
-	if r.s.Reply == nil {
-		return r.s.Turn > 0 && r.s.Model.Failure == nil && !r.s.Model.Until.IsZero()
-	}
-	waits := false
-	for i := range r.s.Calls {
-		switch r.s.Calls[i].Phase {
-		case callWaiting, callReconciling:
-			waits = true
-		case callDone, callGated, callAsked:
-		case callProposed:
-			if r.room() > 0 && !r.held(i) {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return waits
-}
-
-// WakeAt returns when a waiting run goes on, or when the first open approval
-// of a parked run expires; zero where only a post can wake it.
-func (r *Run) WakeAt() time.Time {
-	var at time.Time
-	earlier := func(t time.Time) {
-		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
-			at = t
-		}
-	}
-	switch r.State() {
-	case Waiting:
-		if r.s.Reply == nil {
-			earlier(r.s.Model.Until)
-		}
-		for i := range r.s.Calls {
-			if p := r.s.Calls[i].Phase; p == callWaiting || p == callReconciling {
-				earlier(r.s.Calls[i].Until)
-			}
-		}
-	case ParkedState:
-		for _, a := range r.s.Approve {
-			earlier(a.Expires)
-		}
-	}
-	return at
-}
-
 // Note returns one line for lists: why the run is parked or how it ended.
 func (r *Run) Note() string {
 	switch {
@@ -357,7 +305,7 @@ func (r *Run) Note() string {
 	case r.processing() != "":
 		return r.processing()
 	case r.State() == Waiting:
-		return "waits until " + timeText(r.WakeAt())
+		return r.waitNote()
 	}
 	return ""
 }

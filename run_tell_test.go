@@ -18,7 +18,7 @@ func (s *script) tell(e daruma.Event) string {
 		return fmt.Sprintf("from the record %d %s, %s: %s", v.Call, v.Tool, v.Outcome, v.Text)
 	}
 	switch e.Kind {
-	case daruma.KindStarted, daruma.KindReplied, daruma.KindJudged, daruma.KindToolReplied, daruma.KindTimer, daruma.KindReceived, daruma.KindClaimed, daruma.KindModelFailed:
+	case daruma.KindStarted, daruma.KindReplied, daruma.KindJudged, daruma.KindToolReplied, daruma.KindTimer, daruma.KindChild, daruma.KindReceived, daruma.KindClaimed, daruma.KindModelFailed:
 		return ""
 	case daruma.KindSignal:
 		v := decode[daruma.Signal](s.t, e)
@@ -41,7 +41,11 @@ func (s *script) tell(e daruma.Event) string {
 		return line
 	case daruma.KindToolCalled:
 		v := decode[daruma.ToolCalled](s.t, e)
-		return fmt.Sprintf("intent %d %s %s, attempt %d, %s", v.Call, v.Tool, v.Effect, v.Attempt, s.key(v.Key))
+		line := fmt.Sprintf("intent %d %s %s, attempt %d, %s", v.Call, v.Tool, v.Effect, v.Attempt, s.key(v.Key))
+		if l := v.Share; l != nil {
+			line += fmt.Sprintf(", share %d steps, %s, %d tokens, %s", l.Steps, l.Time, l.Tokens, l.Money)
+		}
+		return line
 	case daruma.KindApproval:
 		v := decode[daruma.Approval](s.t, e)
 		s.asked = append(s.asked, v)
@@ -97,6 +101,8 @@ func (s *script) want(c daruma.Command) string {
 		if c.Approved {
 			line += ", approved"
 		}
+	case daruma.OpStartRun:
+		line += fmt.Sprintf(" %d %s of %s %s, depth %d", c.Call, c.Child, c.Agent, c.Args, c.Depth)
 	case daruma.OpWait:
 		line += " until +" + c.Until.Sub(epoch).String()
 	}

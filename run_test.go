@@ -90,6 +90,9 @@ func (s *script) do(line string) {
 	for _, c := range s.commands {
 		fmt.Fprintf(&s.out, "  → %s\n", s.want(c))
 	}
+	for _, p := range s.run.Posts() {
+		fmt.Fprintf(&s.out, "  ! %s %s to %s %s: %s\n", p.Topic, p.By, p.Run, s.key(p.Key), p.Payload)
+	}
 	state := s.run.State().String()
 	if at := s.run.WakeAt(); !at.IsZero() {
 		state += " until +" + at.Sub(epoch).String()
@@ -143,6 +146,13 @@ func (s *script) act(verb string, words []string) {
 		for _, m := range s.run.Messages() {
 			s.message(m)
 		}
+	case "started":
+		i, _ := strconv.Atoi(words[0])
+		c, ok := find(s.commands, daruma.OpStartRun, i)
+		s.must(ok, "no sub-run is being started")
+		s.commit(daruma.NewEvent(daruma.KindChild, daruma.ActorShell, daruma.ChildStarted{Command: c.ID, Call: i, Run: c.Child}))
+	case "child":
+		s.child(words)
 	case "cancel":
 		s.post(daruma.TopicCancel, "", payload(daruma.Reason{Text: "enough", Compensate: word(words, 0) == "compensate"}))
 	case "late":
@@ -187,6 +197,9 @@ func (s *script) start(words []string) {
 			for tool := range strings.SplitSeq(value, ",") {
 				st.Tools = append(st.Tools, toolOf(s.t, tool))
 			}
+		case "depth":
+			n, _ := strconv.Atoi(value)
+			st.Parent = &daruma.Parent{Run: "run_parent", Key: "key of the parent", Depth: n}
 		case "abort":
 			st.Ladder.Default = []daruma.Rung{{Remedy: daruma.Abort, Compensate: value == "compensate"}}
 			st.Ladder.Rungs = map[daruma.SignalType][]daruma.Rung{daruma.UnknownOutcome: daruma.DefaultLadder().Rungs[daruma.UnknownOutcome]}
@@ -213,6 +226,8 @@ func toolOf(t testing.TB, text string) daruma.ToolSpec {
 			spec.Approve = true
 		case "replace_write":
 			spec.ReplaceWrite = true
+		case "agent":
+			spec.Agent = value
 		case "undo": // undo=TOOL, or with a mapping undo=TOOL/id~$result.booking;why~undone
 			by, pairs, mapped := strings.Cut(value, "/")
 			spec.Compensate = &daruma.Compensation{Tool: by}
@@ -269,6 +284,8 @@ func limits(t testing.TB, words []string, prefix string) daruma.Limits {
 			l.Parallel = n
 		case "claims":
 			l.Claims = n
+		case "depth":
+			l.Depth = n
 		case "reflections":
 			l.Reflections = n
 		case "approve":
@@ -352,6 +369,9 @@ func (s *script) result(verb string, words []string) {
 	if !ok {
 		c, ok = find(s.commands, daruma.OpVerify, i)
 	}
+	if !ok {
+		c, ok = find(s.commands, daruma.OpStartRun, i)
+	}
 	s.must(ok, "call "+words[0]+" is not out")
 	p := daruma.ToolReplied{Command: c.ID, Call: i, Tool: c.Tool}
 	switch verb {
@@ -412,6 +432,40 @@ func (s *script) answer(words []string) {
 		}
 	}
 	s.post(daruma.TopicAnswer, "", payload(a))
+}
+
+// child reads "child N STATE TEXT [steps=] [tokens=] [cost=] [time=] [missing=]
+// [standing=] [by=]": the sub-run of the N-th effect has ended.
+func (s *script) child(words []string) {
+	i, err := strconv.Atoi(words[0])
+	noError(s.t, err)
+	e := s.run.Effects()[i]
+	end := daruma.ChildResult{Run: daruma.RunID(fmt.Sprintf("%s.%d.%d", s.id, e.Turn, e.Call+1)), Key: e.Key, Text: word(words, 2)}
+	noError(s.t, end.State.UnmarshalText([]byte(words[1])))
+	by := daruma.ActorRun(end.Run)
+	for _, w := range words[min(3, len(words)):] {
+		name, value, _ := strings.Cut(w, "=")
+		n, _ := strconv.Atoi(value)
+		switch name {
+		case "steps":
+			end.Steps = n
+		case "tokens":
+			end.Usage.Input = int64(n)
+		case "cost":
+			end.Cost, err = daruma.ParseMoney(value)
+		case "time":
+			err = end.Active.UnmarshalText([]byte(value))
+		case "missing":
+			end.Missing = []string{value}
+		case "standing":
+			end.Standing = []string{value}
+		case "by":
+			by = daruma.Actor(value)
+		}
+		noError(s.t, err)
+	}
+	s.posts++
+	s.receive(daruma.Post{Topic: daruma.TopicChild, Key: e.Key, Payload: payload(end), By: by})
 }
 
 // late reads "late N success|failure|absent [TEXT]": somebody outside says what

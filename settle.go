@@ -59,7 +59,7 @@ func (r *Run) settled(p Post, st Settlement) (refused string) {
 		}
 		r.s.Contra = append(slices.Clone(r.s.Contra), contradiction{Key: e.Key, Says: says})
 		return text + "; this contradicts it"
-	case e.State == EffectPending && c != nil:
+	case e.State == EffectPending && c != nil && c.Phase != callChild:
 		if c.Late != nil {
 			return fmt.Sprintf("call %s of %s is in flight, and %s has said before what became of it", e.Step, e.Tool, c.Late.By)
 		}
@@ -101,7 +101,7 @@ func (r *Run) resolve(i int, says late) {
 	if s.Park != nil && s.Park.Subject == subject && s.Park.Reason == ParkQuestion {
 		s.Park = nil
 	}
-	c.Late, c.Ask, c.Text, c.Failed = nil, nil, "", false
+	c.Late, c.Ask, c.Share, c.Text, c.Failed = nil, nil, nil, "", false
 	c.Result = &ToolReplied{Command: r.command(c.N), Call: i, Tool: c.Tool, Outcome: says.Outcome, Text: says.Text}
 	switch says.Outcome {
 	case Succeeded:
@@ -218,7 +218,7 @@ func (r *Run) judgedEffect(i int, a Answer, by Actor) {
 // over, which is not its own time.
 func (r *Run) elsewhere() bool {
 	for i := range r.s.Calls {
-		if r.s.Calls[i].Phase == callReconciling {
+		if p := r.s.Calls[i].Phase; p == callReconciling || p == callChild {
 			return r.waiting()
 		}
 	}

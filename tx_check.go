@@ -25,7 +25,8 @@ func nameFault(s string) string {
 // Check refuses a Tx that contradicts itself, whatever the journal holds, with
 // a *Failure of KindInvalid. Every [Journal] refuses such a Tx before it looks
 // at the run:
-//   - a Tx without a run has keys, approvals, spends or blobs, and nothing else,
+//   - a Tx without a run has keys, approvals, spends, blobs or posts, and
+//     nothing else,
 //   - a new run has a type and an event; an event has a kind, a time, and no
 //     Seq or the one that follows,
 //   - only a waiting or parked run has a WakeAt,
@@ -34,7 +35,9 @@ func nameFault(s string) string {
 //   - names (of keys, approvals, budgets and grants) are 1 to 255 bytes
 //     without control characters,
 //   - approvals are of the Tx's run, blobs have their digest, no amount is
-//     negative, no post is folded twice.
+//     negative, no post is folded twice,
+//   - posts are such as [Post.Check] accepts, to other runs of the tenant, and
+//     have a time.
 func (tx *Tx) Check() error {
 	check := tx.checkRun
 	if tx.Run == "" {
@@ -63,6 +66,15 @@ func (tx *Tx) Check() error {
 			return badTx("blob %s: its bytes have digest %s", b.Digest, got)
 		}
 	}
+	for i := range tx.Posts {
+		p := &tx.Posts[i]
+		if err := p.Check(); err != nil {
+			return err
+		}
+		if p.Tenant != tx.Tenant || p.Run == tx.Run || p.Time.IsZero() {
+			return badTx("post %s %s to run %q: accepted is one to another run of the same tenant, with a time", p.Topic, p.Key, p.Run)
+		}
+	}
 	return tx.checkSpends()
 }
 
@@ -73,7 +85,7 @@ func (tx *Tx) checkLoose() error {
 	if tx.Head != 0 || tx.Epoch != 0 || len(tx.Events) > 0 || len(tx.Folded) > 0 || tx.Release || tx.State != Running || !tx.WakeAt.IsZero() {
 		return badTx("a Tx without a run has no head, epoch, events, posts, state or wake time")
 	}
-	if len(tx.Keys)+len(tx.Approvals)+len(tx.Closed)+len(tx.Spends)+len(tx.Blobs) == 0 {
+	if len(tx.Keys)+len(tx.Approvals)+len(tx.Closed)+len(tx.Spends)+len(tx.Blobs)+len(tx.Posts) == 0 {
 		return badTx("the Tx is empty")
 	}
 	return nil

@@ -21,9 +21,9 @@ type Undo struct {
 // intent, a key of its own, an approval where its risk asks for one, and
 // retries as its effect allows. What fails for good is asked of a human.
 type UndoCall struct {
-	Key   string `json:"key"`             // of the call that is undone
-	Of    string `json:"of"`              // that call in words: "book (2/3)"
-	Tool  string `json:"tool"`            // the tool that undoes it
+	Key   string `json:"key"`  // of the call that is undone
+	Of    string `json:"of"`   // that call in words: "book (2/3)"
+	Tool  string `json:"tool"` // the tool that undoes it
 	Args  string `json:"args,omitempty"`
 	Fault string `json:"fault,omitempty"` // why there are no arguments: the mapping found nothing
 }
@@ -63,8 +63,11 @@ func (r *Run) end(f Finished, compensate bool) []Event {
 		}
 		if own[e.Key] == "" {
 			call := UndoCall{Key: e.Key, Of: e.words(), Tool: spec.Compensate.Tool, Args: args}
-			if err != nil {
+			switch {
+			case err != nil:
 				call.Fault = err.Error()
+			case r.delegated(call.Tool):
+				call.Fault = call.Tool + " is a sub-run, which cannot undo anything"
 			}
 			u.Calls = append(u.Calls, call)
 		}
@@ -74,6 +77,10 @@ func (r *Run) end(f Finished, compensate bool) []Event {
 		switch spec, _ := r.spec(e.Tool); {
 		case !e.State.Settled():
 			u.Remaining = append(u.Remaining, e.words()+": its outcome is unknown, key "+e.Key)
+		case spec.Agent != "" && (e.State != EffectConfirmed || spec.Compensate == nil):
+			for _, standing := range e.Within {
+				u.Remaining = append(u.Remaining, e.words()+", "+standing)
+			}
 		case e.State == EffectConfirmed && spec.Compensate == nil && own[e.Key] == "":
 			u.Remaining = append(u.Remaining, e.words()+": no compensation is declared")
 		}

@@ -218,7 +218,7 @@ func (r *live) flightOf(d *draft, release bool) *flight {
 	tx := daruma.Tx{
 		Tenant: r.tenant, Run: r.id, Head: r.head, Epoch: r.epoch,
 		Events: d.events, Blobs: d.blobs, Folded: d.folded, Release: release,
-		State: r.run.State(), WakeAt: r.run.WakeAt(), Note: r.run.Note(),
+		State: r.run.State(), WakeAt: r.run.WakeAt(), Note: r.run.Note(), Posts: r.run.Posts(),
 	}
 	r.folding = append(r.folding[:0], d.folded...)
 	open := r.run.Approvals()
@@ -320,6 +320,14 @@ func (m *machine) offer(r *live, c *daruma.Command) {
 	m.ready = append(m.ready, t)
 }
 
+// lost is what the parent of a run is told that is being quarantined.
+func (r *live) lost(err error) []daruma.Post {
+	if r.run == nil {
+		return nil
+	}
+	return r.run.Lost(err.Error())
+}
+
 // quarantine gives up a run that cannot be folded. Its events stay as they
 // are; nothing is done with it any more.
 func (m *machine) quarantine(r *live, err error) {
@@ -327,6 +335,6 @@ func (m *machine) quarantine(r *live, err error) {
 	r.results, r.posts, r.again = nil, nil, nil
 	m.send(r, &flight{live: r, head: r.head, tx: daruma.Tx{
 		Tenant: r.tenant, Run: r.id, Head: r.head, Epoch: r.epoch,
-		State: daruma.Quarantined, Note: fmt.Sprintf("quarantined: %v", err), Closed: r.open, Release: true,
+		State: daruma.Quarantined, Note: fmt.Sprintf("quarantined: %v", err), Closed: r.open, Release: true, Posts: r.lost(err),
 	}})
 }

@@ -283,6 +283,9 @@ func (m *machine) acknowledged(r *live, f *flight) {
 		s.result = resultOf(&f.tx, r.run)
 	}
 	m.out.seen = append(m.out.seen, s)
+	if len(f.tx.Posts) > 0 {
+		m.claimBy(m.now) // the runs they are for may be ours
+	}
 	if !f.tx.Release {
 		m.touch(r)
 		return

@@ -65,6 +65,8 @@ func (s *Shell) perform(ctx context.Context, t *task) (d *done) {
 		return s.callModel(ctx, t)
 	case daruma.OpVerify:
 		return s.verify(ctx, t)
+	case daruma.OpStartRun:
+		return s.startChild(ctx, t)
 	}
 	return s.callTool(ctx, t)
 }

@@ -59,7 +59,7 @@ func profiles(agents []Agent, models *route.Table) (map[string]*profile, error) 
 		}
 		all[a.Name] = p
 	}
-	return all, nil
+	return all, checkChildren(all)
 }
 
 func newProfile(a Agent, models *route.Table) (*profile, error) {

@@ -28,6 +28,8 @@ type Start struct {
 	Key string
 	// Limits override those of the agent: every field that is not zero.
 	Limits daruma.Limits
+
+	parent *daruma.Parent // of a sub-run
 }
 
 // Start makes a run durable and returns its id; nothing of it is lost from
@@ -130,7 +132,7 @@ func (p *profile) first(start Start, now time.Time, nonce string) daruma.Tx {
 	tx := daruma.Tx{Tenant: start.Tenant, Run: start.ID, Type: daruma.AgentRun, Name: p.Name, State: daruma.Running}
 	started := daruma.Started{
 		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
-		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce, Key: start.Key,
+		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce, Key: start.Key, Parent: start.parent,
 		Input: daruma.Message{Role: daruma.RoleUser},
 	}
 	var blob *daruma.Blob

@@ -62,6 +62,63 @@ var postTests = []journalTest{
 			j.Error("folded a post that does not exist")
 		}
 	}},
+	{"a Tx posts to other runs", func(j *journal) {
+		j.commit(birth("to", "a"))
+		j.commit(birth("from", "a"))
+		j.commit(birth("over", "a"))
+		end := step("over", 1, 1, daruma.KindFinished)
+		end.State, end.Release = daruma.Completed, true
+		j.commit(end)
+		j.woken()
+		tx := step("from", 1, 1, daruma.KindTurnEnded)
+		tx.Posts = []daruma.Post{message("to", "child", "k"), message("later", "child", "k"), message("over", "child", "k")}
+		j.commit(tx)
+		if !j.woken() {
+			j.Error("a Tx with posts did not wake")
+		}
+		got := j.claim("a", clock).Posts
+		want := message("to", "child", "k")
+		if len(got) != 1 || got[0].Run != "to" || got[0].By != want.By || string(got[0].Payload) != string(want.Payload) || !got[0].Time.Equal(want.Time) {
+			j.Errorf("posts: %+v", got)
+		}
+		if j.post("to", "child", "k") {
+			j.Error("posted by a Tx and fresh again")
+		}
+		tx.Head, tx.Events = 2, step("from", 2, 1, daruma.KindTurnEnded).Events
+		j.commit(tx)
+		if got := j.claim("a", clock).Posts; len(got) != 1 {
+			j.Errorf("told twice: %+v", got)
+		}
+		j.commit(birth("later", "a"))
+		if got := j.claim("a", clock).Posts; len(got) != 2 {
+			j.Errorf("posts after the run began: %+v", got)
+		}
+	}},
+	{"a Tx that is refused posts nothing", func(j *journal) {
+		j.commit(birth("to", "a"))
+		j.commit(birth("from", "a"))
+		tx := step("from", 7, 1, daruma.KindTurnEnded)
+		tx.Posts = []daruma.Post{message("to", "child", "k")}
+		if err := j.Commit(j.Context(), []daruma.Tx{tx})[0]; daruma.KindOf(err) != daruma.KindConflict {
+			j.Errorf("a stale Tx: %v", err)
+		}
+		tx = step("from", 1, 1, daruma.KindTurnEnded)
+		tx.Posts = []daruma.Post{message("to", "child", "k")}
+		tx.Folded = []daruma.PostID{{Topic: "t", Key: "no such post"}}
+		if err := j.Commit(j.Context(), []daruma.Tx{tx})[0]; daruma.KindOf(err) != daruma.KindNotFound {
+			j.Errorf("a Tx that folds what is not there: %v", err)
+		}
+		for _, bad := range []daruma.Post{message("from", "child", "k"), message("to", "", "k"), {Run: "to", Topic: "t", Key: "k", By: "x"}} {
+			tx = step("from", 1, 1, daruma.KindTurnEnded)
+			tx.Posts = []daruma.Post{bad}
+			if err := j.Commit(j.Context(), []daruma.Tx{tx})[0]; daruma.KindOf(err) != daruma.KindInvalid {
+				j.Errorf("%+v: %v", bad, err)
+			}
+		}
+		if got := j.claim("a", clock).Posts; len(got) != 0 {
+			j.Errorf("posts: %+v", got)
+		}
+	}},
 	{"a post may come before the run", func(j *journal) {
 		if !j.post("r", "t", "k") {
 			j.Error("not fresh")

@@ -50,6 +50,9 @@ func (m *Memory) commit(tx *daruma.Tx) error {
 	if tx.Run != "" {
 		m.advance(tx, r)
 	}
+	for i := range tx.Posts {
+		m.send(&tx.Posts[i])
+	}
 	return nil
 }
 
@@ -101,6 +104,26 @@ func (m *Memory) advance(tx *daruma.Tx, r *record) {
 	if r.info.Node == "" {
 		m.ring()
 	}
+}
+
+// send stores a post of a Tx, unless it is there already or nobody takes it.
+func (m *Memory) send(p *daruma.Post) {
+	id := postID{p.Tenant, p.Run, daruma.PostID{Topic: p.Topic, Key: p.Key}}
+	if _, again := m.store.posts[id]; again {
+		return
+	}
+	sent := *p
+	sent.Time, sent.Payload = stored(p.Time), bytes.Clone(p.Payload)
+	switch r := m.store.runs[p.Run]; {
+	case r == nil:
+		m.store.early[p.Run] = append(m.store.early[p.Run], sent)
+	case r.info.Tenant != p.Tenant, r.info.State.Finished(), r.info.State == daruma.Quarantined:
+		return
+	default:
+		r.posts = append(r.posts, sent)
+		m.ring()
+	}
+	m.store.posts[id] = false
 }
 
 // create adds the run of a Tx with Head 0, with the posts that came before it.

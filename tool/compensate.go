@@ -25,6 +25,8 @@ func (s *Set) checkCompensation(m *member) error {
 		return invalid("tool %q only reads, and has a compensation; accepted: none", name)
 	case by == nil || by == m:
 		return invalid("tool %q is compensated by %q; accepted: the name of another tool of the set", name, c.Tool)
+	case by.Spec.Agent != "":
+		return invalid("tool %q is compensated by %q, which is a sub-run; accepted: a tool that undoes the call", name, c.Tool)
 	case by.Spec.Effect == daruma.Read:
 		return invalid("tool %q is compensated by %q, which only reads; accepted: a tool that undoes the call", name, c.Tool)
 	case len(c.Args) == 0:

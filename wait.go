@@ -1,0 +1,62 @@
+package daruma
+
+import "time"
+
+// waiting reports whether everything outstanding waits for a time.
+func (r *Run) waiting() bool {
+	if r.s.Ending != nil || r.s.Cancel != nil {
+		return r.childrenOnly()
+	}
+	if len(r.s.Open) > 0 {
+		return false
+	}
+	if r.s.Undo != nil {
+		i := r.undoNext()
+		return i >= 0 && (r.s.Calls[i].Phase == callWaiting || r.s.Calls[i].Phase == callReconciling)
+	}
+	if r.s.Reply == nil {
+		return r.s.Turn > 0 && r.s.Model.Failure == nil && !r.s.Model.Until.IsZero()
+	}
+	waits := false
+	for i := range r.s.Calls {
+		switch r.s.Calls[i].Phase {
+		case callWaiting, callReconciling, callChild:
+			waits = true
+		case callDone, callGated, callAsked:
+		case callProposed:
+			if r.room() > 0 && !r.held(i) && r.affords(i) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return waits
+}
+
+// WakeAt returns when a waiting run goes on, or when the first open approval
+// of a parked run expires; zero where only a post can wake it.
+func (r *Run) WakeAt() time.Time {
+	var at time.Time
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	switch r.State() {
+	case Waiting:
+		if r.s.Reply == nil {
+			earlier(r.s.Model.Until)
+		}
+		for i := range r.s.Calls {
+			if p := r.s.Calls[i].Phase; p == callWaiting || p == callReconciling {
+				earlier(r.s.Calls[i].Until)
+			}
+		}
+	case ParkedState:
+		for _, a := range r.s.Approve {
+			earlier(a.Expires)
+		}
+	}
+	return at
+}
