@@ -44,9 +44,9 @@ func environment(own []string) []string {
 	return append(env, own...)
 }
 
-// begin starts the process. It returns once the program runs; whether it
-// speaks MCP is another matter.
-func begin(c *Config, log io.Writer) (*process, error) {
+// begin starts the process, which inherits the lock that is held. It returns
+// once the program runs; whether it speaks MCP is another matter.
+func begin(c *Config, log io.Writer, held *os.File) (*process, error) {
 	if i := slices.IndexFunc(c.Env, func(v string) bool { return !strings.Contains(v, "=") || strings.HasPrefix(v, "=") }); i >= 0 {
 		return nil, invalid(c, "env[%d] is no variable; accepted: NAME=value", i)
 	}
@@ -66,15 +66,10 @@ func begin(c *Config, log io.Writer) (*process, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = inRead, outWrite, log
 	cmd.WaitDelay = time.Second // a grandchild may hold standard error open
 	group(cmd)
-	held, err := hold(c.Lock)
-	if err == nil {
-		if held != nil {
-			defer held.Close()
-			cmd.ExtraFiles = []*os.File{held}
-		}
-		err = cmd.Start()
+	if held != nil {
+		cmd.ExtraFiles = []*os.File{held}
 	}
-	if err != nil {
+	if err := cmd.Start(); err != nil {
 		inWrite.Close()
 		outRead.Close()
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {

@@ -13,6 +13,4 @@ func group(*exec.Cmd) {}
 func terminate(cmd *exec.Cmd) { cmd.Process.Kill() }
 func kill(cmd *exec.Cmd)      { cmd.Process.Kill() }
 
-func hold(string) (*os.File, error) { return nil, nil }
-
-func free(context.Context, string) error { return nil }
+func hold(context.Context, string) (*os.File, error) { return nil, nil }

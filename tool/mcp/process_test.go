@@ -114,3 +114,26 @@ func TestServerEndsWithItsOwner(t *testing.T) {
 		})
 	}
 }
+
+// TestLocksOfServersThatStartTogether: a fork for one server holds what another
+// is about to hand over, until it becomes its program.
+func TestLocksOfServersThatStartTogether(t *testing.T) {
+	const servers = 12
+	errs := make(chan error, servers)
+	for range servers {
+		c, _ := child(t, "good")
+		c.Lock = t.TempDir() + "/lock"
+		go func() {
+			server, err := mcp.Start(context.Background(), c)
+			if err == nil {
+				server.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range servers {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}

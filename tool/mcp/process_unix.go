@@ -23,9 +23,11 @@ func group(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true
 func terminate(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 func kill(cmd *exec.Cmd)      { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
-// hold opens the lock for a new process, which inherits it: the lock is free
-// again when the process, and what it has started, is gone.
-func hold(path string) (*os.File, error) {
+// hold waits until no process of before holds the lock, and takes it for a new
+// one, which inherits it: it is free again when that process, and what it has
+// started, is gone. The lock is of the open file, not of who opened it, so that
+// a child forked meanwhile for another server cannot come between.
+func hold(ctx context.Context, path string) (*os.File, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -33,34 +35,22 @@ func hold(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return f, nil
-}
-
-// free waits until no process of before holds the lock.
-func free(ctx context.Context, path string) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) {
-			return err
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return daruma.Fail("", daruma.KindUnavailable, "the process of before has not ended: it still holds %s", path)
+			f.Close()
+			return nil, daruma.Fail("", daruma.KindUnavailable, "the process of before has not ended: it still holds %s", path)
 		}
 	}
 }

@@ -47,10 +47,14 @@ func (c *Config) dial(ctx context.Context, log *logger) (*session, error) {
 	if c.URL != "" {
 		return c.dialHTTP(ctx, log)
 	}
-	if err := free(ctx, c.Lock); err != nil {
+	held, err := hold(ctx, c.Lock)
+	if err != nil {
 		return nil, err
 	}
-	p, err := begin(c, log)
+	p, err := begin(c, log, held)
+	if held != nil {
+		held.Close() // the process has it now
+	}
 	if err != nil {
 		return nil, err
 	}
