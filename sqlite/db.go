@@ -30,6 +30,9 @@ type DB struct {
 	writer  *writer
 	ran     chan struct{} // closed when the writer's goroutine has ended
 
+	stopScrub context.CancelFunc
+	scrubbed  chan struct{} // closed when the verification after Open has ended
+
 	once     sync.Once
 	closeErr error
 }
@@ -74,6 +77,9 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
+	if err := checkLog(path); err != nil {
+		return nil, err
+	}
 	if err := settleLog(path); err != nil {
 		return nil, err
 	}
@@ -110,6 +116,14 @@ func Open(ctx context.Context, path string, opts *Options) (_ *DB, err error) {
 		d.writer.run()
 	}()
 	d.door.serve()
+	d.scrubbed = make(chan struct{})
+	// Not the context of Open, which may end with it; Close ends this one.
+	scrubbing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stopScrub = stop
+	go func() {
+		defer close(d.scrubbed)
+		d.scrub(scrubbing)
+	}()
 	return d, nil
 }
 
@@ -156,6 +170,8 @@ func (d *DB) Path() string { return d.path }
 // and may be called many times.
 func (d *DB) Close() error {
 	d.once.Do(func() {
+		d.stopScrub()
+		<-d.scrubbed
 		doorErr := d.door.close()
 		d.writer.queue.close()
 		<-d.ran

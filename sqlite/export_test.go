@@ -26,3 +26,6 @@ func (d *DB) AwaitQueued(n int) {
 		runtime.Gosched()
 	}
 }
+
+// AwaitScrub returns once the verification after Open has ended.
+func (d *DB) AwaitScrub() { <-d.scrubbed }

@@ -46,11 +46,15 @@ func examine(ctx context.Context, op, path string) (fresh bool, err error) {
 	return identify(ctx, db, path)
 }
 
-// logged reports whether a write-ahead log that holds something lies beside
-// the file: an owner is at work, or died.
+// logged reports whether a log that holds something lies beside the file: an
+// owner is at work, or died. While the file is made that is a rollback journal.
 func logged(path string) bool {
-	info, err := os.Stat(path + "-wal")
-	return err == nil && info.Size() > 0
+	for _, log := range []string{"-wal", "-journal"} {
+		if info, err := os.Stat(path + log); err == nil && info.Size() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // settleLog makes the log that a former owner left durable, before anything is

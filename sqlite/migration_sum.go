@@ -66,18 +66,19 @@ type sumTable struct {
 	what       string
 	table      string
 	columns    string
+	ofRun      string // the column that names the run of a row, where rows are of one
 	set, where string
 	read       func(row interface{ Scan(...any) error }) (summed, error)
 }
 
 // sumTables are all of them.
 var sumTables = []sumTable{
-	{"row of run", "run r", rowColumns, "sum = ?", "n = ?", func(row interface{ Scan(...any) error }) (summed, error) {
+	{"row of run", "run r", rowColumns, "id", "sum = ?", "n = ?", func(row interface{ Scan(...any) error }) (summed, error) {
 		var f candidate
 		err := f.scan(row)
 		return summed{[]any{f.row.n}, []any{f.row.sum()}, f.fault == nil, string(f.row.id), f.row.id}, err
 	}},
-	{"post for run", "post p", postColumns, "sum = ?, mark = ?", "run = ? AND tenant = ? AND topic = ? AND key = ?", func(row interface{ Scan(...any) error }) (summed, error) {
+	{"post for run", "post p", postColumns, "run", "sum = ?, mark = ?", "run = ? AND tenant = ? AND topic = ? AND key = ?", func(row interface{ Scan(...any) error }) (summed, error) {
 		var p daruma.Post
 		var payload []byte
 		var micros, folded, sum, mark int64
@@ -87,7 +88,7 @@ var sumTables = []sumTable{
 			[]any{postSum(&p, micros), postMark(p.Run, p.Tenant, p.Topic, p.Key, folded)},
 			checkPost(&p, micros, folded, sum, mark) == nil, string(p.Run) + " " + p.Topic + " " + p.Key, p.Run}, err
 	}},
-	{"key", "key_claim", "tenant, key, run, fingerprint, until, sum", "sum = ?", "tenant = ? AND key = ?", func(row interface{ Scan(...any) error }) (summed, error) {
+	{"key", "key_claim", "tenant, key, run, fingerprint, until, sum", "", "sum = ?", "tenant = ? AND key = ?", func(row interface{ Scan(...any) error }) (summed, error) {
 		var tenant daruma.Tenant
 		var key string
 		var run daruma.RunID
@@ -97,7 +98,7 @@ var sumTables = []sumTable{
 		want := keySum(tenant, key, run, print, until)
 		return summed{[]any{string(tenant), key}, []any{want}, want == have, key, ""}, err
 	}},
-	{"approval", "approval", approvalColumns, "sum = ?", "tenant = ? AND id = ?", func(row interface{ Scan(...any) error }) (summed, error) {
+	{"approval", "approval", approvalColumns, "run", "sum = ?", "tenant = ? AND id = ?", func(row interface{ Scan(...any) error }) (summed, error) {
 		var id string
 		var tenant daruma.Tenant
 		var run daruma.RunID
@@ -107,7 +108,7 @@ var sumTables = []sumTable{
 		want := approvalSum(id, tenant, run, body, closed)
 		return summed{[]any{string(tenant), id}, []any{want}, want == have, id, run}, err
 	}},
-	{"budget", "budget", "tenant, name, spent, sum", "sum = ?", "tenant = ? AND name = ?", func(row interface{ Scan(...any) error }) (summed, error) {
+	{"budget", "budget", "tenant, name, spent, sum", "", "sum = ?", "tenant = ? AND name = ?", func(row interface{ Scan(...any) error }) (summed, error) {
 		var tenant daruma.Tenant
 		var name string
 		var spent, have int64
@@ -115,7 +116,7 @@ var sumTables = []sumTable{
 		want := budgetSum(tenant, name, spent)
 		return summed{[]any{string(tenant), name}, []any{want}, want == have, name, ""}, err
 	}},
-	{"grant", "spend_grant", "tenant, id, budget, node, drawn, settled, closed, sum", "sum = ?", "tenant = ? AND id = ?", func(row interface{ Scan(...any) error }) (summed, error) {
+	{"grant", "spend_grant", "tenant, id, budget, node, drawn, settled, closed, sum", "", "sum = ?", "tenant = ? AND id = ?", func(row interface{ Scan(...any) error }) (summed, error) {
 		var tenant daruma.Tenant
 		var id, budget, node string
 		var drawn, settled, closed, have int64

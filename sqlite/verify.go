@@ -58,7 +58,7 @@ func (r *reads) verify(ctx context.Context, yield func(daruma.RunID, error) bool
 		return r.failure(ctx, name, err)
 	}
 	for _, t := range sumTables {
-		if err := r.verifyTable(ctx, t, report); err != nil {
+		if err := r.verifyTable(ctx, t, report, ""); err != nil {
 			return r.failure(ctx, name, err)
 		}
 	}
@@ -92,12 +92,31 @@ func (r *reads) verify(ctx context.Context, yield func(daruma.RunID, error) bool
 	return r.verifyBlobs(ctx, report)
 }
 
-func (r *reads) verifyTable(ctx context.Context, t sumTable, report func(daruma.RunID, error)) error {
+// verifyRun verifies one run: its row, its events, posts and approvals.
+func (r *reads) verifyRun(ctx context.Context, run daruma.RunID) (fault error) {
+	for _, err := range r.Events(ctx, run, 0) {
+		if err != nil {
+			return err
+		}
+	}
+	for _, t := range sumTables {
+		if t.ofRun == "" {
+			continue
+		}
+		err := r.verifyTable(ctx, t, func(_ daruma.RunID, err error) { fault = err }, ` WHERE `+t.ofRun+` = ?`, string(run))
+		if err != nil {
+			return r.failure(ctx, "sqlite.Verify", err)
+		}
+	}
+	return fault
+}
+
+func (r *reads) verifyTable(ctx context.Context, t sumTable, report func(daruma.RunID, error), where string, args ...any) error {
 	db, err := r.pool()
 	if err != nil {
 		return err
 	}
-	rows, err := db.QueryContext(ctx, `SELECT `+t.columns+` FROM `+t.table)
+	rows, err := db.QueryContext(ctx, `SELECT `+t.columns+` FROM `+t.table+where, args...)
 	if err != nil {
 		return err
 	}
