@@ -79,6 +79,8 @@ type stage struct {
 	effects map[string]map[string]bool // keys with which each order was carried out
 	refused map[string]bool            // orders that were told to wait
 	acks    map[int64]string           // content of events by their seq
+	acked   map[int64]int              // how many changes the disk had seen then
+	changes []change
 	wrong   []string
 	lives   int
 	repair  func() // ends a fault that stays; called when the process can do nothing without
@@ -86,7 +88,21 @@ type stage struct {
 
 func newStage(t testing.TB, d *disk, dir string) *stage {
 	return &stage{t: t, path: filepath.Join(dir, "runs.db"), v: d.volume(dir),
-		effects: map[string]map[string]bool{}, refused: map[string]bool{}, acks: map[int64]string{}}
+		effects: map[string]map[string]bool{}, refused: map[string]bool{}, acks: map[int64]string{}, acked: map[int64]int{}}
+}
+
+// record keeps every change of the disk from now on.
+func (s *stage) record() {
+	s.v.disk.mu.Lock()
+	defer s.v.disk.mu.Unlock()
+	s.v.observe = func(c change) { s.changes = append(s.changes, c) }
+}
+
+// seen returns how many changes the disk has kept.
+func (s *stage) seen() int {
+	s.v.disk.mu.Lock()
+	defer s.v.disk.mu.Unlock()
+	return len(s.changes)
 }
 
 func (s *stage) wrongly(format string, args ...any) {
@@ -153,6 +169,7 @@ func (j witnessed) Commit(ctx context.Context, txs []daruma.Tx) []error {
 	down := j.Err() != nil
 	verdicts := j.DB.Commit(ctx, txs)
 	_, after, _, _ := j.s.v.counts()
+	changes := j.s.seen()
 	for i, err := range verdicts {
 		if err != nil {
 			continue
@@ -166,7 +183,7 @@ func (j witnessed) Commit(ctx context.Context, txs []daruma.Tx) []error {
 		j.s.mu.Lock()
 		for n, e := range txs[i].Events {
 			e.Seq = txs[i].Head + int64(n) + 1
-			j.s.acks[e.Seq] = sum(e)
+			j.s.acks[e.Seq], j.s.acked[e.Seq] = sum(e), changes
 		}
 		j.s.mu.Unlock()
 	}
