@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,7 +48,18 @@ func passes(err error, owned bool) bool {
 	case daruma.KindExhausted:
 		return true
 	case daruma.KindDown, daruma.KindUnavailable:
-		return owned
+		return owned && !damage(err)
+	}
+	return false
+}
+
+// damage reports whether a journal stopped because its file is damaged, which
+// does not pass.
+func damage(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if f, ok := err.(*daruma.Failure); ok && f.Kind == daruma.KindCorrupt {
+			return true
+		}
 	}
 	return false
 }

@@ -23,6 +23,7 @@ func TestServeAgain(t *testing.T) {
 		"down, then not to open":  {[]error{fail(daruma.KindDown), fail(daruma.KindUnavailable), fail(daruma.KindUnavailable), nil}, 0, 3 * comeBack},
 		"not to open at start":    {[]error{fail(daruma.KindUnavailable)}, daruma.KindUnavailable, 0},
 		"damaged":                 {[]error{fail(daruma.KindDown), fail(daruma.KindCorrupt)}, daruma.KindCorrupt, comeBack},
+		"stopped by damage":       {[]error{daruma.Fail("sqlite", daruma.KindDown, "stopped: %w", fail(daruma.KindCorrupt))}, daruma.KindDown, 0},
 		"owned by another":        {[]error{fail(daruma.KindExists)}, daruma.KindExists, 0},
 		"taken over by another":   {[]error{fail(daruma.KindDown), fail(daruma.KindExists)}, daruma.KindExists, comeBack},
 		"stopped by an interrupt": {[]error{nil}, 0, 0},
