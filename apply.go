@@ -92,11 +92,13 @@ func (r *Run) fold(e Event) error {
 		return folded(e, r.applyPostRefused)
 	case KindParked:
 		return folded(e, func(p Parked) error {
-			r.s.Park, r.s.Asked = &p, nil
+			r.s.Park, r.s.Asked, r.s.Met = &p, nil, nil
 			return nil
 		})
 	case KindChild:
 		return folded(e, r.applyChildStarted)
+	case KindBudget:
+		return folded(e, r.applyBudgetMet)
 	case KindUndo:
 		return folded(e, r.applyUndo)
 	case KindTurnEnded:
@@ -319,6 +321,10 @@ func (r *Run) applyApproval(p Approval) error {
 func (r *Run) applyTimer(p TimerFired) error {
 	s := &r.s
 	if s.Park != nil {
+		if at := s.Park.Until; !at.IsZero() && !at.After(s.Now) {
+			r.leaveBudget()
+			return nil
+		}
 		r.expire()
 		return nil
 	}

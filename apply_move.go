@@ -246,7 +246,7 @@ func (r *Run) moveRun(m Move) {
 				soft = map[string]bool{}
 			}
 			soft[m.Target] = true
-			s.Soft = soft
+			s.Soft, s.Met = soft, nil
 		}
 	case SwitchModel:
 		s.Model.Target = slices.Index(s.Start.Models, m.Target)

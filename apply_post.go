@@ -26,6 +26,8 @@ func (r *Run) applyReceived(p Post) error {
 		why = r.cancel(p)
 	case TopicPolicy:
 		why = understood(p, r.changed)
+	case TopicBudget:
+		why = understood(p, r.budgetRaised)
 	case TopicChild:
 		why = understood(p, func(c ChildResult) string { return r.childEnded(p, c) })
 	case TopicResult:

@@ -32,6 +32,7 @@ const (
 	KindTurnEnded   EventKind = "turn.ended"         // TurnEnded
 	KindCheckpoint  EventKind = "run.checkpoint"     // Checkpoint
 	KindFinished    EventKind = "run.finished"       // Finished
+	KindBudget      EventKind = "budget.met"         // BudgetMet: there is no money, or little, for the next model call
 )
 
 // Event is one thing that happened in a run, as it is stored. Events are
@@ -202,6 +203,8 @@ type Parked struct {
 	Signal  SignalType `json:"signal,omitempty"`
 	Options []string   `json:"options,omitempty"` // accepted answers: see the Answer constants
 	Limit   string     `json:"limit,omitempty"`   // what was met, such as "10 of 10 steps"
+	Budget  string     `json:"budget,omitempty"`  // the shared budget that was met; empty for a limit of the run itself
+	Until   time.Time  `json:"until,omitzero"`    // when it goes on by itself, because the budget begins anew; zero: never
 }
 
 // PostRefused says that a post to the run changed nothing, and why: an answer

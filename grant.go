@@ -9,6 +9,7 @@ const (
 	SpendDraw    SpendOp = iota // take a block out of the budget into a grant
 	SpendSettle                 // what calls under the grant really cost
 	SpendRelease                // give the rest of the grant back
+	SpendRaise                  // let the budget be passed by the amount; Grant is a name of its own, Node who did it
 )
 
 // Spend is one durable movement of money. A grant that was drawn and not

@@ -87,6 +87,9 @@ func (r *Run) decideModel() []Event {
 	if !r.s.Model.Until.IsZero() || r.s.Model.Failure != nil {
 		return nil
 	}
+	if r.s.Met != nil {
+		return r.budgetMet(*r.s.Met)
+	}
 	if e := r.hardEdge(1); e != nil {
 		return e
 	}

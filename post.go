@@ -12,6 +12,7 @@ const (
 	TopicAnswer   = "answer"   // key: free; payload: Answer; settles a question
 	TopicCancel   = "cancel"   // key: free; payload: Reason
 	TopicPolicy   = "policy"   // key: free; payload: Policy; raises limits or changes the ladder
+	TopicBudget   = "budget"   // key: free; payload: BudgetRaised; a run that is parked at that budget goes on
 )
 
 // Post is a message to a run by somebody who does not own it. It needs no

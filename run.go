@@ -54,6 +54,7 @@ type state struct {
 	Asked    *Parked               `json:"asked,omitempty"` // a question to park with once nothing is in flight
 	Approve  []Approval            `json:"approve,omitempty"`
 	Soft     map[string]bool       `json:"soft,omitempty"`  // limits whose soft edge was announced
+	Met      *BudgetMet            `json:"met,omitempty"`   // what there is no money for; nothing has come of it yet
 	Notes    []string              `json:"notes,omitempty"` // what Daruma tells the model at the end of the turn
 	Cancel   *Post                 `json:"cancel,omitempty"`
 	Fork     *Forked               `json:"fork,omitempty"`   // what the last fork was, its record aside

@@ -142,6 +142,8 @@ func (s *script) act(verb string, words []string) {
 			body = payload(string(body))
 		}
 		s.post(words[0], "", body)
+	case "met":
+		s.met(words)
 	case "messages":
 		for _, m := range s.run.Messages() {
 			s.message(m)

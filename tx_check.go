@@ -134,7 +134,7 @@ func (tx *Tx) checkSpends() error {
 		switch {
 		case s.Amount < 0 || s.Limit < 0:
 			return badTx("spend on budget %q: amount %d of limit %d: negative", s.Budget, s.Amount, s.Limit)
-		case s.Op > SpendRelease:
+		case s.Op > SpendRaise:
 			return badTx("spend on budget %q: operation %d is unknown", s.Budget, s.Op)
 		case nameFault(s.Budget) != "":
 			return badTx("budget %q %s", s.Budget, nameFault(s.Budget))

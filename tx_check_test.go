@@ -71,7 +71,7 @@ func TestTxCheck(t *testing.T) {
 		{"other bytes", daruma.Tx{Blobs: []daruma.Blob{{Digest: daruma.DigestOf(nil), Bytes: []byte("x")}}}, "its bytes have digest"},
 		{"a negative amount", spend(daruma.Spend{Budget: "b", Grant: "g", Amount: -1}), "negative"},
 		{"a negative limit", spend(daruma.Spend{Budget: "b", Grant: "g", Limit: -1}), "negative"},
-		{"no such operation", spend(daruma.Spend{Budget: "b", Grant: "g", Op: daruma.SpendRelease + 1}), "unknown"},
+		{"no such operation", spend(daruma.Spend{Budget: "b", Grant: "g", Op: daruma.SpendRaise + 1}), "unknown"},
 		{"no budget", spend(daruma.Spend{Grant: "g"}), "budget"},
 		{"no grant", spend(daruma.Spend{Budget: "b"}), "grant"},
 	} {

@@ -57,6 +57,7 @@ func (r *Run) WakeAt() time.Time {
 		for _, a := range r.s.Approve {
 			earlier(a.Expires)
 		}
+		earlier(r.s.Park.Until)
 	}
 	return at
 }
