@@ -158,8 +158,9 @@ func (d *DB) Wake() <-chan struct{} { return d.writer.wake }
 func (d *DB) Err() error { return d.writer.stopped() }
 
 // Down returns a channel that is closed when the journal stops writing after
-// a failure of the disk: the process should end and be started again. Close
-// does not close it.
+// a failure of the disk, or because its file is damaged, which [DB.Err] then
+// says: Close it, and Open it again when the disk writes. Close does not close
+// the channel.
 func (d *DB) Down() <-chan struct{} { return d.writer.down }
 
 // Path returns the absolute path of the file.

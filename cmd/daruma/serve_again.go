@@ -26,6 +26,9 @@ func (p *program) again(ctx context.Context, life func(opened func()) error) err
 			}
 			owned, failing = true, ""
 		})
+		if ctx.Err() == nil && damage(err) {
+			return hinted{err, hint(daruma.Fail("", daruma.KindCorrupt, ""))}
+		}
 		if ctx.Err() != nil || !passes(err, owned) {
 			return err
 		}
@@ -48,7 +51,7 @@ func passes(err error, owned bool) bool {
 	case daruma.KindExhausted:
 		return true
 	case daruma.KindDown, daruma.KindUnavailable:
-		return owned && !damage(err)
+		return owned
 	}
 	return false
 }
