@@ -195,6 +195,7 @@ func (c *config) buildAgent(name string, tools map[string]tool.Tool) (agent.Agen
 		seen[t] = true
 		out.Tools = append(out.Tools, built)
 	}
+	c.withoutMissing(a, out.Tools)
 	var err error
 	if out.Limits, err = c.buildLimits(path, a); err != nil {
 		return out, err

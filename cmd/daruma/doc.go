@@ -50,6 +50,28 @@
 //	    repeat: replay           # an equal call again: replay the result, ask, allow; default by effect
 //	    approve: false           # ask before every call
 //	    timeout: 10s
+//	mcp:
+//	  files:                     # an MCP server: a program, or url: for streamable HTTP
+//	    command: ./bin/mcp-server-filesystem   # with a slash beside this file, else from PATH
+//	    args: [notes]
+//	    dir: .                   # working directory; default that of daruma
+//	    env: {LEVEL: info}       # it gets these, PATH, HOME and the like; nothing else of ours
+//	    env_from: {TOKEN: FILES_TOKEN}   # its TOKEN is the value of FILES_TOKEN here
+//	    log: files.log           # its standard error, at most 2 MiB; default JOURNAL.mcp-files.log
+//	    # of a url: headers: {}, headers_from: {NAME: VARIABLE}, token_env: VARIABLE
+//	    prefix: files_           # in front of the names of its tools; default none
+//	    allow: [read_text_file, write_file]   # default all; deny: leaves some out
+//	    optional: false          # let agents do without when it does not start
+//	    trust_annotations: false # believe readOnlyHint and idempotentHint
+//	    key_meta: idempotencyKey # field of _meta in which keys travel
+//	    timeout: 30s             # of calls; start_timeout: 30s; protocol: 2025-11-25
+//	    tools:                   # what its tools do; what is not said is unsafe
+//	      read_text_file: {effect: read}
+//	      write_file: {effect: idempotent, risk: medium}   # and on_doubt, capability … as above
+//	      edit_file:
+//	        on_doubt: verify
+//	        verify: {tool: read_text_file, arguments: {path: "${path}"}, done: "${edits.0.newText}"}
+//	      # key_argument: an argument in which the key travels; pin: refuse another definition
 //	agents:
 //	  desk:
 //	    instructions: You handle refunds.
