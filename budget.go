@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -45,12 +46,32 @@ type BudgetInfo struct {
 	Grants []GrantInfo `json:"grants,omitempty"`
 }
 
+// Add accounts for a row of a journal that reads its budgets: an open grant, or
+// a closed one of less than nothing, which is a raise. Spent must begin as what
+// the budget counts, raises deducted.
+func (b *BudgetInfo) Add(g GrantInfo, closed bool) {
+	if closed {
+		b.Raised, b.Spent = b.Raised-g.Settled, b.Spent-g.Settled
+		return
+	}
+	held := max(0, g.Drawn-g.Settled)
+	b.Held, b.Spent, b.Grants = b.Held+held, b.Spent-held, append(b.Grants, g)
+}
+
 // GrantInfo is an open grant.
 type GrantInfo struct {
 	ID      string `json:"id"`
 	Node    string `json:"node"`
 	Drawn   Money  `json:"drawn"`
 	Settled Money  `json:"settled"`
+}
+
+// Raises reports whether the Tx raises budgets and does nothing else. Such a Tx
+// may come from a process that does not own the journal.
+func (tx *Tx) Raises() bool {
+	more := len(tx.Keys) + len(tx.Approvals) + len(tx.Closed) + len(tx.Blobs) + len(tx.Posts)
+	return tx.Run == "" && more == 0 && len(tx.Spends) > 0 &&
+		!slices.ContainsFunc(tx.Spends, func(s Spend) bool { return s.Op != SpendRaise })
 }
 
 // BudgetMet says that a model call was not made because what it may cost could

@@ -113,6 +113,8 @@ var rowTests = []journalTest{
 		tx.Spends[1].Amount = 4
 		j.commit(tx)
 	}},
+	{"a budget is raised", raised},
+	{"budgets are listed", listed},
 	{"blobs are kept by tenant", func(j *journal) {
 		content := []byte{0, 1, 0xff, 0}
 		digest := daruma.DigestOf(content)

@@ -69,7 +69,7 @@ type keyHolder struct {
 }
 
 type grant struct {
-	budget         string
+	budget, node   string
 	drawn, settled daruma.Money
 	closed         bool
 }

@@ -54,7 +54,14 @@ func (m *Memory) spends(tx *daruma.Tx, rows *rows) error {
 		}
 		is := was
 		is.budget = s.Budget
+		if !known {
+			is.node = s.Node
+		}
 		switch {
+		case s.Op == daruma.SpendRaise && known:
+			return daruma.Fail(opCommit, daruma.KindExists, "raise %s of budget %q is there already", s.Grant, s.Budget)
+		case s.Op == daruma.SpendRaise:
+			is.settled, is.closed = -s.Amount, true
 		case !known && s.Op != daruma.SpendDraw:
 			return daruma.Fail(opCommit, daruma.KindNotFound, "no grant %s: draw it first", s.Grant)
 		case known && was.budget != s.Budget:
@@ -66,7 +73,7 @@ func (m *Memory) spends(tx *daruma.Tx, rows *rows) error {
 		case was.closed:
 			return daruma.Fail(opCommit, daruma.KindConflict, "grant %s is released: draw another", s.Grant)
 		case spent.Plus(s.Amount) > s.Limit: // a draw counts in full, even where the grant has cost more than it drew
-			return daruma.Fail(opCommit, daruma.KindExhausted, "budget %q: %s of %s are spent, %s more would pass it", s.Budget, spent, s.Limit, s.Amount)
+			return &daruma.Failure{Op: opCommit, Kind: daruma.KindExhausted, Err: &daruma.Overdrawn{Budget: s.Budget, Spent: spent, Limit: s.Limit, Amount: s.Amount}}
 		default:
 			is.drawn = was.drawn.Plus(s.Amount)
 		}

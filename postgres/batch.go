@@ -81,6 +81,7 @@ type approval struct {
 
 type budget struct {
 	spent daruma.Money
+	was   daruma.Money // as it was read: a raise by another process may come between
 	dirty bool
 }
 

@@ -91,7 +91,7 @@ func (b *batch) fetchParts(q *pgx.Batch) {
 		tenants, names = columns(b.budgets)
 		var spent int64
 		query(q, selectBudgets, []any{&k.tenant, &k.name, &spent}, func() {
-			b.budgets[k].spent = daruma.Money(spent)
+			b.budgets[k].spent, b.budgets[k].was = daruma.Money(spent), daruma.Money(spent)
 		}, tenants, names)
 	}
 }
@@ -204,7 +204,9 @@ func (b *batch) spend(tenant string, s *daruma.Spend) error {
 	g, total := b.grants[name{tenant, s.Grant}], b.budgets[name{tenant, s.Budget}]
 	was, spent := *g, *total
 	switch {
-	case !was.exists && s.Op != daruma.SpendDraw:
+	case was.exists && s.Op == daruma.SpendRaise:
+		return daruma.Fail(op, daruma.KindExists, "raise %s of budget %q is there already", s.Grant, s.Budget)
+	case !was.exists && s.Op != daruma.SpendDraw && s.Op != daruma.SpendRaise:
 		return daruma.Fail(op, daruma.KindNotFound, "no grant %s: draw it first", s.Grant)
 	case was.exists && was.budget != s.Budget:
 		return daruma.Fail(op, daruma.KindConflict, "grant %s is of budget %q, not %q", s.Grant, was.budget, s.Budget)
@@ -223,14 +225,16 @@ func (b *batch) spend(tenant string, s *daruma.Spend) error {
 		is.settled = was.settled.Plus(s.Amount)
 	case daruma.SpendRelease:
 		is.closed = true
+	case daruma.SpendRaise:
+		is.settled, is.closed = -s.Amount, true
 	}
 	// A draw counts in full, even where the grant has cost more than it drew.
 	if s.Op == daruma.SpendDraw && spent.spent.Plus(s.Amount) > s.Limit {
-		return daruma.Fail(op, daruma.KindExhausted, "budget %q: %s of %s are spent, %s more would pass it", s.Budget, spent.spent, s.Limit, s.Amount)
+		return &daruma.Failure{Op: op, Kind: daruma.KindExhausted, Err: &daruma.Overdrawn{Budget: s.Budget, Spent: spent.spent, Limit: s.Limit, Amount: s.Amount}}
 	}
 	b.later(func() { *g, *total = was, spent })
 	is.dirty = true
 	*g = is
-	*total = budget{spent: spent.spent.Plus(is.counts() - was.counts()), dirty: true}
+	*total = budget{spent: spent.spent.Plus(is.counts() - was.counts()), was: spent.was, dirty: true}
 	return nil
 }

@@ -146,6 +146,7 @@ func (r *Remote) Commit(ctx context.Context, txs []daruma.Tx) []error {
 func checkRemote(tx *daruma.Tx) error {
 	const op = "postgres.Remote.Commit"
 	switch {
+	case tx.Raises():
 	case tx.Run == "" || tx.Head != 0:
 		return daruma.Fail(op, daruma.KindDenied, "only the owner goes on with runs; others start them (a run, head 0) or post to them")
 	case tx.Node != "":

@@ -76,7 +76,7 @@ const (
 	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[])
 	ON CONFLICT (tenant, id) DO UPDATE SET drawn = excluded.drawn, settled = excluded.settled, closed = excluded.closed`
 	upsertBudgets = `INSERT INTO budget (tenant, name, spent) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
-	ON CONFLICT (tenant, name) DO UPDATE SET spent = excluded.spent`
+	ON CONFLICT (tenant, name) DO UPDATE SET spent = budget.spent + excluded.spent`
 
 	// What waits for a run that is over is void.
 	voidPosts     = `UPDATE post p SET folded = -1 FROM unnest($1::text[], $2::text[]) x(tenant, run) WHERE p.run = x.run AND p.tenant = x.tenant AND p.folded = 0`
@@ -205,7 +205,7 @@ func (b *batch) partStatements(q *pgx.Batch) {
 		q.Queue(upsertBudgets,
 			column(spent, func(k name) string { return k.tenant }),
 			column(spent, func(k name) string { return k.name }),
-			column(spent, func(k name) int64 { return int64(b.budgets[k].spent) }))
+			column(spent, func(k name) int64 { return int64(b.budgets[k].spent - b.budgets[k].was) }))
 	}
 }
 

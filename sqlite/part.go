@@ -169,7 +169,9 @@ func (w *writer) spend(tenant daruma.Tenant, s *daruma.Spend) (verdict, err erro
 	}
 	var was grant
 	switch {
-	case v == nil && s.Op != daruma.SpendDraw:
+	case v != nil && s.Op == daruma.SpendRaise:
+		return daruma.Fail(op, daruma.KindExists, "raise %s of budget %q is there already", s.Grant, s.Budget), nil
+	case v == nil && s.Op != daruma.SpendDraw && s.Op != daruma.SpendRaise:
 		return daruma.Fail(op, daruma.KindNotFound, "no grant %s: draw it first", s.Grant), nil
 	case v != nil && text(v[0]) != s.Budget:
 		return daruma.Fail(op, daruma.KindConflict, "grant %s is of budget %q, not %q", s.Grant, text(v[0]), s.Budget), nil
@@ -187,6 +189,8 @@ func (w *writer) spend(tenant daruma.Tenant, s *daruma.Spend) (verdict, err erro
 		is.settled = was.settled.Plus(s.Amount)
 	case daruma.SpendRelease:
 		is.closed = true
+	case daruma.SpendRaise:
+		is = grant{settled: -s.Amount, closed: true}
 	}
 	v, err = w.conn.row(`SELECT spent, sum FROM budget WHERE tenant = ? AND name = ?`, string(tenant), s.Budget)
 	if err != nil {
@@ -201,7 +205,7 @@ func (w *writer) spend(tenant daruma.Tenant, s *daruma.Spend) (verdict, err erro
 	}
 	// A draw counts in full, even where the grant has cost more than it drew.
 	if s.Op == daruma.SpendDraw && spent.Plus(s.Amount) > s.Limit {
-		return daruma.Fail(op, daruma.KindExhausted, "budget %q: %s of %s are spent, %s more would pass it", s.Budget, spent, s.Limit, s.Amount), nil
+		return &daruma.Failure{Op: op, Kind: daruma.KindExhausted, Err: &daruma.Overdrawn{Budget: s.Budget, Spent: spent, Limit: s.Limit, Amount: s.Amount}}, nil
 	}
 	spent = spent.Plus(is.counts() - was.counts())
 	if _, err := w.conn.exec(`INSERT INTO budget (tenant, name, spent, sum) VALUES (?, ?, ?, ?) ON CONFLICT (tenant, name) DO UPDATE SET spent = excluded.spent, sum = excluded.sum`,
