@@ -69,6 +69,9 @@ type toolConfig struct {
 	Repeat       string         `yaml:"repeat"`
 	Approve      bool           `yaml:"approve"`
 	Timeout      string         `yaml:"timeout"`
+
+	Compensate *compensateConfig `yaml:"compensate"`
+	Agent      string            `yaml:"agent"` // instead of url: the agent of which each call is a sub-run
 }
 
 type agentConfig struct {
@@ -90,6 +93,7 @@ type limitsConfig struct {
 	Reflections          *int     `yaml:"reflections"`
 	ReflectionsPerSignal *int     `yaml:"reflections_per_signal"`
 	Parallel             *int     `yaml:"parallel"`
+	Depth                *int     `yaml:"depth"`
 	Claims               *int     `yaml:"claims"`
 	Approve              *string  `yaml:"approve"`
 	ApprovalTime         *string  `yaml:"approval_time"`
@@ -105,6 +109,8 @@ type rungConfig struct {
 	Factor float64  `yaml:"factor"`
 	Cap    string   `yaml:"cap"`
 	Causes []string `yaml:"causes"`
+
+	Compensate bool `yaml:"compensate"` // of abort
 }
 
 // configFile is the name that is looked for when none is given.

@@ -117,7 +117,7 @@ func (c *config) explain(sys *system) []setting {
 			key   string
 			value any
 		}{{"steps", l.Steps}, {"time", l.Time}, {"tokens", l.Tokens}, {"money", money}, {"soft", l.Soft},
-			{"reflections", l.Reflections}, {"reflections_per_signal", l.ReflectionsPerSignal}, {"parallel", l.Parallel},
+			{"reflections", l.Reflections}, {"reflections_per_signal", l.ReflectionsPerSignal}, {"parallel", l.Parallel}, {"depth", l.Depth},
 			{"claims", l.Claims}, {"approve", l.Approve}, {"approval_time", l.ApprovalTime}, {"model_time", l.ModelTime}} {
 			at := path + ".limits." + f.key
 			all = append(all, setting{at, fmt.Sprint(f.value), c.limitOrigin(a.Name, f.key)})

@@ -62,7 +62,7 @@ func (c *config) limits(path string, from limitsConfig, into *daruma.Limits) err
 		number("steps", from.Steps, &into.Steps),
 		number("reflections", from.Reflections, &into.Reflections),
 		number("reflections_per_signal", from.ReflectionsPerSignal, &into.ReflectionsPerSignal),
-		number("parallel", from.Parallel, &into.Parallel),
+		number("parallel", from.Parallel, &into.Parallel), number("depth", from.Depth, &into.Depth),
 		number("claims", from.Claims, &into.Claims),
 		span("time", from.Time, &into.Time),
 		span("approval_time", from.ApprovalTime, &into.ApprovalTime),
@@ -142,7 +142,7 @@ func (c *config) rungs(path string, from ladderConfig, into *daruma.Ladder) erro
 }
 
 func (c *config) rung(path string, r rungConfig) (daruma.Rung, error) {
-	out := daruma.Rung{Max: r.Max, Factor: r.Factor}
+	out := daruma.Rung{Max: r.Max, Factor: r.Factor, Compensate: r.Compensate}
 	if err := out.Remedy.UnmarshalText([]byte(r.Remedy)); err != nil {
 		return out, c.bad(path+".remedy", "%v", unwrapped(err))
 	}

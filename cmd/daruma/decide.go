@@ -90,6 +90,8 @@ func (cmd *answerCommand) settle(ctx context.Context, p *program) error {
 type cancelCommand struct {
 	ID     string `arg:"" name:"run" help:"The run to stop."`
 	Reason string `help:"For the record."`
+
+	Compensate bool `help:"Undo first what the run has done, the last first, by what its tools declare under compensate."`
 }
 
 // Run performs daruma cancel.
@@ -97,6 +99,9 @@ func (cmd *cancelCommand) Run(ctx context.Context, p *program) error {
 	return p.post(ctx, "cancel recorded", func(j access) error {
 		if _, err := j.Run(ctx, daruma.RunID(cmd.ID)); err != nil {
 			return err
+		}
+		if cmd.Compensate {
+			return agent.Compensate(ctx, j, daruma.RunID(cmd.ID), p.actor(), cmd.Reason)
 		}
 		return agent.Cancel(ctx, j, daruma.RunID(cmd.ID), p.actor(), cmd.Reason)
 	})

@@ -71,7 +71,7 @@ func (p *program) follow(ctx context.Context, j daruma.Reader, w work, t *teller
 	t.only = w.run
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	told := false
+	told, toldBelow := false, ""
 	for after := int64(0); ; {
 		var events []daruma.Event
 		for e, err := range j.Events(ctx, w.run, after) {
@@ -92,6 +92,20 @@ func (p *program) follow(ctx context.Context, j daruma.Reader, w work, t *teller
 		case state == daruma.ParkedState && !told:
 			told = true
 			t.parked(agent.ResultOf(run))
+		case state == daruma.Waiting:
+			told = false
+			below, err := stuck(ctx, j, w.run)
+			if err != nil {
+				return err
+			}
+			if text := stuckText(below); len(below) > 0 && text != toldBelow {
+				toldBelow = text
+				t.stuck(below)
+			}
+			if len(below) > 0 && w.noWait {
+				t.flush()
+				return p.result(agent.ResultOf(run))
+			}
 		case state != daruma.ParkedState:
 			told = false
 		}

@@ -67,6 +67,22 @@ func (t *teller) parked(r agent.Result) {
 	}
 }
 
+// stuck tells which sub-runs a run waits for, and how to give them what they
+// wait for.
+func (t *teller) stuck(below []agent.Result) {
+	if t.p.Output == "json" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range below {
+		fmt.Fprintf(t.p.out, "  %s %s\n", markHuman, printable(stuckText([]agent.Result{r})))
+		for _, line := range nextSteps(r) {
+			fmt.Fprintf(t.p.out, "    %s\n", line)
+		}
+	}
+}
+
 // nextSteps says which command gives a parked run what it waits for.
 func nextSteps(r agent.Result) []string {
 	var lines []string
@@ -115,6 +131,8 @@ type resultJSON struct {
 	Level     daruma.Level      `json:"level"`
 	Answer    string            `json:"answer,omitempty"`
 	Missing   []string          `json:"missing,omitempty"`
+	Undone    []string          `json:"compensated,omitempty"`
+	Remaining []string          `json:"remaining,omitempty"`
 	Text      string            `json:"text,omitempty"`
 	Parked    *daruma.Parked    `json:"parked,omitempty"`
 	Approvals []daruma.Approval `json:"approvals,omitempty"`
@@ -134,6 +152,7 @@ func jsonOf(r agent.Result, answered string) resultJSON {
 	}
 	if f := r.Finished; f != nil {
 		out.Level, out.Answer, out.Missing, out.Text = f.Level, f.Answer, f.Missing, f.Text
+		out.Undone, out.Remaining = f.Compensated, f.Remaining
 	} else if out.Answered = answered; answered != "" {
 		out.Next = []string{"daruma resume " + string(r.Run)}
 	} else {
@@ -153,6 +172,12 @@ func (p *program) result(r agent.Result) error {
 	switch {
 	case r.Finished != nil:
 		fmt.Fprintf(p.out, "\n%s\n", printableLines(r.Finished.Answer))
+		for _, u := range r.Finished.Compensated {
+			fmt.Fprintf(p.out, "compensated: %s\n", printable(u))
+		}
+		for _, u := range r.Finished.Remaining {
+			fmt.Fprintf(p.out, "remaining: %s\n", printable(u))
+		}
 		for _, m := range r.Finished.Missing {
 			fmt.Fprintf(p.out, "missing: %s\n", printable(m))
 		}
@@ -195,7 +220,7 @@ func stateCode(s daruma.RunState) error {
 		return nil
 	case daruma.Degraded:
 		return exitCode(exitDegraded)
-	case daruma.ParkedState:
+	case daruma.ParkedState, daruma.Waiting:
 		return exitCode(exitParked)
 	case daruma.Cancelled:
 		return exitCode(exitCancelled)

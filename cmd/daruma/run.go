@@ -295,14 +295,15 @@ func (p *program) await(ctx context.Context, shell *agent.Shell, j daruma.Reader
 	if w.run == "" {
 		return p.awaitAll(ctx, shell, j)
 	}
-	wait := func(wait func(context.Context, daruma.RunID) (agent.Result, error)) (agent.Result, error) {
-		return wait(ctx, w.run)
+	tell := func(below []agent.Result) bool {
+		t.stuck(below)
+		return w.noWait
 	}
-	result, err := wait(shell.Wait)
-	if err == nil && result.State == daruma.ParkedState && !w.noWait {
+	result, stopped, err := waitTree(ctx, j, w.run, shell.Wait, tell)
+	if err == nil && !stopped && result.State == daruma.ParkedState && !w.noWait {
 		t.parked(result)
 		for err == nil && !result.State.Finished() && result.State != daruma.Quarantined {
-			result, err = wait(shell.WaitFinished)
+			result, _, err = waitTree(ctx, j, w.run, shell.WaitFinished, tell)
 		}
 	}
 	if err != nil {
@@ -321,7 +322,7 @@ func (p *program) awaitAll(ctx context.Context, shell *agent.Shell, j daruma.Rea
 	}
 	var results []agent.Result
 	for _, info := range infos {
-		r, err := shell.Wait(ctx, info.ID)
+		r, _, err := waitTree(ctx, j, info.ID, shell.Wait, func([]agent.Result) bool { return true })
 		if err != nil {
 			return err
 		}

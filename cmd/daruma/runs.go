@@ -31,7 +31,7 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 	}
 	var infos []daruma.RunInfo
 	var answered map[daruma.RunID]string
-	origins := map[daruma.RunID]daruma.RunID{}
+	origins, parents := map[daruma.RunID]daruma.RunID{}, map[daruma.RunID]daruma.RunID{}
 	j, err := p.look(ctx)
 	switch {
 	case daruma.KindOf(err) == daruma.KindNotFound: // no file, no runs
@@ -52,6 +52,9 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 			if origins[r.ID], err = originOf(ctx, j, r.ID); err != nil {
 				return err
 			}
+			if parents[r.ID], err = parentOf(ctx, j, r.ID); err != nil {
+				return err
+			}
 		}
 	}
 	if p.Output == "json" {
@@ -59,10 +62,11 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 			daruma.RunInfo
 			Answered string       `json:"answered,omitempty"` // what the run has not acted on yet
 			Origin   daruma.RunID `json:"origin,omitempty"`   // the run it was forked from
+			Parent   daruma.RunID `json:"parent,omitempty"`   // the run whose sub-run it is
 		}
 		all := make([]listed, len(infos))
 		for i, r := range infos {
-			all[i] = listed{r, answered[r.ID], origins[r.ID]}
+			all[i] = listed{r, answered[r.ID], origins[r.ID], parents[r.ID]}
 		}
 		return p.writeJSON(all)
 	}
@@ -74,6 +78,9 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		note := short(r.Note)
 		if by := answered[r.ID]; by != "" && !r.State.Finished() {
 			note = "answered, not acted on yet: " + short(by) + "; " + note
+		}
+		if parent := parents[r.ID]; parent != "" {
+			note = strings.TrimSuffix("sub-run of "+string(parent)+"; "+note, "; ")
 		}
 		if origin := origins[r.ID]; origin != "" {
 			note = strings.TrimSuffix("fork of "+string(origin)+"; "+note, "; ")
@@ -123,14 +130,20 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	children, err := tree(ctx, j, events)
+	if err != nil {
+		return err
+	}
 	if p.Output == "json" {
 		return p.writeJSON(struct {
 			resultJSON
-			Forked *daruma.Forked `json:"forked,omitempty"` // where it was forked from another run
-			Forks  []daruma.RunID `json:"forks,omitempty"`  // runs that were forked from it
-			Steps  []daruma.Step  `json:"at"`               // the steps at which it can be forked
-			Events []daruma.Event `json:"events"`
-		}{jsonOf(result, answered[id]), run.Forked(), forks, steps, events})
+			Forked   *daruma.Forked        `json:"forked,omitempty"` // where it was forked from another run
+			Forks    []daruma.RunID        `json:"forks,omitempty"`  // runs that were forked from it
+			Steps    []daruma.Step         `json:"at"`               // the steps at which it can be forked
+			Effects  []daruma.EffectRecord `json:"effects,omitempty"`
+			Children []child               `json:"children,omitempty"` // its sub-runs, with theirs
+			Events   []daruma.Event        `json:"events"`
+		}{jsonOf(result, answered[id]), run.Forked(), forks, steps, run.Effects(), children, events})
 	}
 	var s story
 	fmt.Fprintf(p.out, "%s  %s  %s\n\n", id, info.Name, run.State())
@@ -150,6 +163,9 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 	}
 	for _, fork := range forks {
 		fmt.Fprintf(p.out, "forked by %s: daruma show %s\n", fork, fork)
+	}
+	for _, line := range treeLines(children, 0) {
+		fmt.Fprintln(p.out, printable(line))
 	}
 	for _, e := range run.Effects() {
 		fmt.Fprintln(p.out, printable(effectText(id, e)))
@@ -216,6 +232,12 @@ func explain(run *daruma.Run, answered string) []string {
 	if f := run.Finished(); f != nil {
 		if f.Text != "" {
 			ends = append(ends, "end: "+short(f.Text))
+		}
+		if len(f.Compensated) > 0 {
+			ends = append(ends, "compensated: "+short(strings.Join(f.Compensated, "; ")))
+		}
+		if len(f.Remaining) > 0 {
+			ends = append(ends, "remaining: "+short(strings.Join(f.Remaining, "; ")))
 		}
 		if len(f.Missing) > 0 {
 			ends = append(ends, "missing: "+short(strings.Join(f.Missing, "; ")))

@@ -87,6 +87,14 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 		return markHuman, fmt.Sprintf("refused, nothing has changed: %s of %s: %s", p.Topic, p.By, short(p.Why))
 	case daruma.KindParked:
 		return markHuman, "parked: " + read[daruma.Parked](e).Text
+	case daruma.KindChild:
+		return markStep, "waits for sub-run " + string(read[daruma.ChildStarted](e).Run)
+	case daruma.KindUndo:
+		var of []string
+		for _, c := range read[daruma.Undo](e).Calls {
+			of = append(of, c.Of+" by "+c.Tool)
+		}
+		return markCatch, "undoes, the last first: " + strings.Join(of, ", ")
 	case daruma.KindFinished:
 		p := read[daruma.Finished](e)
 		text := p.State.String()
@@ -153,6 +161,10 @@ func receivedText(p daruma.Post) string {
 		var a daruma.Answer
 		json.Unmarshal(p.Payload, &a)
 		return fmt.Sprintf("%s answers %s%s", p.By, a.Choice, colon(a.Text))
+	case daruma.TopicChild:
+		var c daruma.ChildResult
+		json.Unmarshal(p.Payload, &c)
+		return fmt.Sprintf("sub-run %s ended as %s, %s, %s: %s", c.Run, c.State, plural(c.Steps, "step"), c.Cost, short(c.Text))
 	case daruma.TopicResult:
 		var st daruma.Settlement
 		json.Unmarshal(p.Payload, &st)
