@@ -18,6 +18,8 @@ type Owner struct {
 	Host   string    `json:"host"`
 	Since  time.Time `json:"since"`
 	Socket string    `json:"socket"` // where it takes posts and new runs
+
+	boot string // the start of the system in which it lives; "" is not known
 }
 
 // String names the owner in a sentence.
@@ -76,7 +78,7 @@ func takeLock(path string) (*ownerLock, error) {
 
 // sign writes who owns the file into the lock.
 func (l *ownerLock) sign(o Owner) error {
-	text := fmt.Sprintf("pid %d\nhost %s\nsince %s\nsocket %s\n", o.PID, o.Host, o.Since.Format(time.RFC3339Nano), o.Socket)
+	text := fmt.Sprintf("pid %d\nhost %s\nsince %s\nsocket %s\nboot %s\n", o.PID, o.Host, o.Since.Format(time.RFC3339Nano), o.Socket, bootID())
 	if err := l.file.Truncate(0); err != nil {
 		return err
 	}
@@ -107,6 +109,8 @@ func readOwner(path string) (Owner, error) {
 			o.Since, _ = time.Parse(time.RFC3339Nano, value)
 		case "socket":
 			o.Socket = value
+		case "boot":
+			o.boot = value
 		}
 	}
 	return o, nil

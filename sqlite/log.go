@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/daruma-run/daruma"
 )
@@ -29,7 +30,8 @@ const (
 // committed behind it. The writer syncs each commit before it writes the next:
 // where a later commit stands behind the one that is broken, that one was
 // durable, and is damaged. Damage to the very last commit cannot be told from
-// a power cut, and is taken for one.
+// a power cut; but where the machine has not been started since, there was
+// none, and the index that SQLite keeps of its log says how much there was.
 func checkLog(path string) error {
 	f, err := os.Open(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,10 +82,41 @@ func checkLog(path string) error {
 			sum = stored
 		}
 	}
-	if at > 0 && commits > 0 {
+	if at > 0 && (commits > 0 || at <= indexed(path, head[16:24])) {
 		return broken("in frame %d", at)
 	}
 	return nil
+}
+
+// indexed returns how many frames of the log were committed when its owner
+// died, 0 where that is not known: the system was started anew since, or the
+// index is one of another log. The index begins with two copies of a head in
+// the byte order of the machine: 12 is set, 16 number of frames, 32 salts.
+func indexed(path string, salts []byte) int64 {
+	const size, set, frames, salt = 48, 12, 16, 32
+	owner, err := readOwner(path)
+	if err != nil || owner.boot == "" || owner.boot != bootID() {
+		return 0
+	}
+	f, err := os.Open(path + "-shm")
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	b := make([]byte, 2*size)
+	if !readFull(f, b) || !bytes.Equal(b[:size], b[size:]) || b[set] != 1 || !bytes.Equal(b[salt:salt+8], salts) {
+		return 0
+	}
+	return int64(binary.NativeEndian.Uint32(b[frames:]))
+}
+
+// bootID names this start of the system, "" where the system does not.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // logSum goes on with a checksum; the length of data is a multiple of 8.

@@ -17,8 +17,11 @@ func (d *DB) scrub(ctx context.Context) {
 		}
 		return d.setAside(ctx, run, fault) == nil
 	})
-	if ctx.Err() == nil && kindOf(err) == daruma.KindCorrupt {
-		d.writer.stop(err)
+	switch kindOf(err) {
+	case daruma.KindCorrupt, daruma.KindUnknown: // its own tables are not what they were
+		if err != nil && ctx.Err() == nil {
+			d.writer.stop(daruma.Fail("sqlite.Verify", daruma.KindCorrupt, "%w", err))
+		}
 	}
 }
 
