@@ -11,6 +11,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -81,6 +82,7 @@ type stage struct {
 	acks    map[int64]string           // content of events by their seq
 	acked   map[int64]int              // how many changes the disk had seen then
 	changes []change
+	index   map[int][]byte // content of SQLite's index of the log, when a log was about to grow
 	wrong   []string
 	lives   int
 	repair  func() // ends a fault that stays; called when the process can do nothing without
@@ -95,7 +97,17 @@ func newStage(t testing.TB, d *disk, dir string) *stage {
 func (s *stage) record() {
 	s.v.disk.mu.Lock()
 	defer s.v.disk.mu.Unlock()
-	s.v.observe = func(c change) { s.changes = append(s.changes, c) }
+	s.index = map[int][]byte{}
+	s.v.observe = func(c change) {
+		if n := len(s.changes); n > 0 && s.changes[n-1].op == "sync" && c.op == "write" && strings.HasSuffix(c.file, "-wal") {
+			b, err := os.ReadFile(s.path + "-shm")
+			if err != nil {
+				s.t.Error(err)
+			}
+			s.index[n] = b
+		}
+		s.changes = append(s.changes, c)
+	}
 }
 
 // seen returns how many changes the disk has kept.
