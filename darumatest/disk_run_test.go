@@ -269,7 +269,7 @@ func (s *stage) live(ctx context.Context) (ended bool, err error) {
 		case err := <-down:
 			return false, err
 		case <-time.After(20 * time.Millisecond):
-			if _, _, failed, _ := s.v.counts(); failed > 2 {
+			if _, _, failed, _ := s.v.counts(); failed > 0 {
 				s.fix()
 			}
 		}

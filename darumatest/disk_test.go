@@ -73,7 +73,7 @@ func TestDiskFaults(t *testing.T) {
 	if !*diskFull {
 		r := rand.New(rand.NewPCG(1, 2))
 		r.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
-		trials = trials[:24]
+		trials = trials[:20]
 	}
 	tally := map[string]int{}
 	var mu sync.Mutex
