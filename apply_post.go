@@ -314,13 +314,22 @@ func (s *state) sound() bool {
 		len(s.Refused) == 0 && len(s.Contra) == 0 && s.Park == nil && s.Asked == nil && s.Cancel == nil && s.Ending == nil && s.End == nil && s.Undo == nil
 }
 
-// checkpoint returns the run's state as the payload of a run.checkpoint.
-func (r *Run) checkpoint() Checkpoint {
+// encoded returns the run's state as a checkpoint holds it.
+func (r *Run) encoded() json.RawMessage {
 	b, err := json.Marshal(r.s)
 	if err != nil {
 		panic("daruma: state does not encode: " + err.Error()) // every field is plain data
 	}
-	return Checkpoint{Version: FoldVersion, State: b}
+	return b
+}
+
+// checkpoint returns a run.checkpoint of the run as it is.
+func (r *Run) checkpoint() Event {
+	state := r.encoded()
+	// As json.Marshal writes a Checkpoint, without reading the state again.
+	b := append(make([]byte, 0, len(state)+40), `{"version":`...)
+	b = append(strconv.AppendInt(b, FoldVersion, 10), `,"state":`...)
+	return Event{Kind: KindCheckpoint, Actor: ActorCore, Payload: append(append(b, state...), '}')}
 }
 
 // clone returns a run that can be folded on without touching r.

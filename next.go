@@ -265,7 +265,7 @@ func (r *Run) endTurn() []Event {
 	if err := after.Apply(e); err != nil {
 		panic("daruma: " + err.Error())
 	}
-	return []Event{e, NewEvent(KindCheckpoint, ActorCore, after.checkpoint())}
+	return []Event{e, after.checkpoint()}
 }
 
 // commands lists what is outstanding.

@@ -160,7 +160,7 @@ func (p *replayer) checkpoint(e Event) *Divergence {
 	if p.lenient || json.Unmarshal(e.Payload, &c) != nil || c.Version != FoldVersion {
 		return nil
 	}
-	if differs := diffJSON(c.State, p.run.checkpoint().State, false); len(differs) > 0 {
+	if differs := diffJSON(c.State, p.run.encoded(), false); len(differs) > 0 {
 		return &Divergence{Seq: e.Seq, Recorded: "a checkpoint", Now: "another state", Differs: differs}
 	}
 	return nil

@@ -95,8 +95,6 @@ func cutShort(ctx context.Context, err error) bool {
 
 func (s *Shell) callTool(ctx context.Context, t *task) *done {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, t.cmd.Timeout)
-	defer cancel()
 	result, err := t.agent.set.Dispatch(ctx, t.call())
 	outcome := daruma.Succeeded
 	switch {
@@ -111,8 +109,6 @@ func (s *Shell) callTool(ctx context.Context, t *task) *done {
 
 func (s *Shell) verify(ctx context.Context, t *task) *done {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, t.cmd.Timeout)
-	defer cancel()
 	outcome, result, err := t.agent.set.Verify(ctx, t.call())
 	if err != nil || outcome != daruma.Succeeded && outcome != daruma.Absent {
 		outcome = daruma.Doubtful

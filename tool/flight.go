@@ -61,6 +61,9 @@ func run[R any](ctx context.Context, s *Set, m *member, call Call, f func(contex
 		return none, err
 	}
 	timeout := cmp.Or(time.Duration(m.Spec.Timeout), defaultTimeout)
+	if call.Timeout > 0 {
+		timeout = min(timeout, call.Timeout)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &deadlineError{timeout})
 	defer cancel()
 	out := make(chan answer[R], 1)

@@ -3,6 +3,7 @@ package tool
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/daruma-run/daruma"
 )
@@ -42,6 +43,9 @@ type Call struct {
 	// Threshold is the risk from which this run needs approvals. Zero means
 	// that of the set.
 	Threshold daruma.Risk
+	// Timeout bounds this call where it is less than the tool's own. Zero means
+	// that the tool's own alone does.
+	Timeout time.Duration
 }
 
 // NewCall returns the call that a command of a run asks for. The limits are
@@ -49,7 +53,7 @@ type Call struct {
 func NewCall(run daruma.RunID, limits daruma.Limits, c daruma.Command) Call {
 	return Call{
 		Run: run, Command: c.ID, Tool: c.Tool, Args: json.RawMessage(c.Args), Key: c.Key,
-		Attempt: c.Attempt, Approved: c.Approved, Threshold: limits.Approve,
+		Attempt: c.Attempt, Approved: c.Approved, Threshold: limits.Approve, Timeout: c.Timeout,
 	}
 }
 
