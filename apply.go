@@ -304,8 +304,8 @@ func (r *Run) done(i int) {
 	}
 	if c.costs() {
 		r.s.Steps++
-		r.wrote(i)
 	}
+	r.wrote(i)
 	c.Phase = callDone
 }
 

@@ -58,7 +58,7 @@ type written struct {
 func (r *Run) wrote(i int) {
 	c := &r.s.Calls[i]
 	spec, known := r.spec(c.Tool)
-	if !known || spec.Effect == Read || c.Result == nil || c.Result.Of != "" {
+	if !known || spec.Effect == Read || c.Phase == callDone || c.Result == nil || c.Result.Of != "" {
 		return
 	}
 	w := written{Action: actionOf(c), Step: c.Result.Command.Step(), Key: r.key(i), Outcome: Succeeded, Text: c.Result.Text, Ref: c.Result.Ref}

@@ -21,7 +21,7 @@ import (
 //	call r0 1 late                             # the first tool call of r0
 //	disk 14 unsure unavailable                 # the 14th batch that is written
 //	claim 3 timeout                            # the third claim
-//	die 37 part=1 power keep=2 down=1s         # after the first thing that step 37 asked for
+//	die 37 part=1 power keep=2 down=1s         # after the first thing that step 37 asked for; or drain, instead of power
 //	poison r0 n=4                              # the first four commands of r0 kill their process
 //	stall at=4s for=30s                        # a process stands still
 //	expire at=4s                               # it loses its lease, and goes on

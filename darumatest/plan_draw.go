@@ -20,6 +20,7 @@ func DrawPlan(seed uint64) *Plan {
 		1+d.one(4), 30*time.Second+d.upto(5*time.Minute), 10*time.Second+d.upto(5*time.Minute), time.Second+d.upto(20*time.Second), d.of("high", "high", "medium", "critical"))
 	d.add("models%s", d.each(1+d.one(3), func(i int) string { return fmt.Sprint("m", i) }))
 	tools := 1 + d.one(5)
+	d.stand = d.one(8) == 0
 	for i := range tools {
 		d.tool(i, tools)
 	}
@@ -37,8 +38,11 @@ func DrawPlan(seed uint64) *Plan {
 	}
 	for range d.one(2 * (bad + 1)) {
 		how := ""
-		if d.one(2) == 0 {
+		switch d.one(5) {
+		case 0, 1:
 			how = fmt.Sprintf("power keep=%d ", d.one(4))
+		case 2, 3:
+			how = fmt.Sprintf("drain grace=%s ", d.upto(20*time.Second))
 		}
 		d.add("die %d part=%d %sdown=%s", 2+d.one(90), d.one(4), how, d.upto(5*time.Second))
 	}
@@ -67,6 +71,7 @@ func DrawPlan(seed uint64) *Plan {
 
 type drawer struct {
 	dice  *rand.Rand
+	stand bool // this plan is about tools that stand in for each other
 	lines []string
 }
 
@@ -94,6 +99,10 @@ func (d *drawer) each(n int, word func(int) string) string {
 var effects = []daruma.Effect{daruma.Unsafe, daruma.Unsafe, daruma.Read, daruma.Idempotent, daruma.Keyed, daruma.Transactional, daruma.Payment}
 
 func (d *drawer) tool(i, tools int) {
+	if d.stand { // tools that write, may stand in for each other, and need a yes each
+		d.add("tool t%d effect=%s capability=c replace_write approve", i, effects[3+d.one(4)])
+		return
+	}
 	text := fmt.Sprintf("tool t%d effect=%s timeout=%s", i, effects[d.one(len(effects))], time.Second+d.upto(15*time.Second))
 	switch d.one(4) {
 	case 0:
@@ -157,6 +166,9 @@ func (d *drawer) run(id string, tools, bad int) {
 	}
 	for range d.one(2*bad + 1) {
 		d.add("call %s %d %s%s", id, 1+d.one(12), callFaults[d.one(len(callFaults))], after())
+	}
+	if d.stand {
+		d.add("call %s %d unauthorized", id, 1+d.one(3))
 	}
 	for range d.one(3) {
 		d.add("approve %s %d %s", id, 1+d.one(4), d.of("yes", "no", "wrong", "late", "twice", "never"))

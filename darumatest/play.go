@@ -53,7 +53,8 @@ var dawn = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 //     no wait ends before its time, and an answer settles the question it names
 //   - a call that needs a yes has one: in time, for that call and its arguments,
 //   - a post is folded in once, and only if somebody sent it,
-//   - a run ends with nothing in flight, and a cancelled one names what is in doubt,
+//   - a run ends, and is given up, with no effect in flight; what it says of its
+//     effects then is so, and a cancelled one names what is in doubt,
 //   - every checkpoint with its tail folds to the same run as the whole history,
 //   - every run ends: nothing hangs, spins or is quarantined, and limits hold,
 //   - a drain comes to its end and leaves no run held.

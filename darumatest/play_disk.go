@@ -129,7 +129,7 @@ func (d *disk) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error)
 func (w *world) sync(then func(ok bool), names ...string) {
 	memory := w.memory
 	latency := 200*time.Microsecond + w.some(5*time.Millisecond, append(names, "sync", fmt.Sprint(w.now))...)
-	if w.roll(40, append(names, "slow", fmt.Sprint(w.now))...) == 0 {
+	if w.roll(12, append(names, "slow", fmt.Sprint(w.now))...) == 0 {
 		latency += 400 * time.Millisecond
 	}
 	w.after(latency, func() {

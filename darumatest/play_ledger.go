@@ -90,3 +90,18 @@ func (o *oracle) happened(e *effect) {
 		return
 	}
 }
+
+// record compares what a run that ends knows of its effects with what really
+// happened.
+func (o *oracle) record(p *past) {
+	for _, r := range p.run.Effects() {
+		e := o.w.outside.keyed(r.Key)
+		switch {
+		case e != nil && e.lied:
+		case r.State == daruma.EffectConfirmed && (e == nil || e.times == 0):
+			o.w.broken("%s takes %s with key %s for done, and nothing happened", p.run.ID(), r.Tool, r.Key)
+		case r.State == daruma.EffectFailed && e != nil && e.times > 0:
+			o.w.broken("%s takes %s for not done, and it happened", p.run.ID(), e.call)
+		}
+	}
+}

@@ -100,6 +100,9 @@ func (o *oracle) durable(entry *written) {
 		}
 		o.limits(p)
 		if tx := c.tx; tx != nil && tx.Release {
+			if len(p.flying) > 0 && !entry.by.cutting && !p.unsure[entry.by] {
+				o.w.broken("%s is given up with calls in flight: %v", c.run, slices.Sorted(maps.Keys(p.flying)))
+			}
 			if state := p.run.State(); tx.State != daruma.Running && (tx.State != state || !tx.WakeAt.Equal(p.run.WakeAt())) {
 				o.w.broken("%s is given up as %s until %s, and is %s until %s", c.run, tx.State, tx.WakeAt, state, p.run.WakeAt())
 			}
@@ -247,6 +250,7 @@ func (o *oracle) finished(p *past, f daruma.Finished) {
 	if len(p.flying) > 0 {
 		o.w.broken("%s ends as %s with calls in flight: %v", p.run.ID(), f.State, slices.Sorted(maps.Keys(p.flying)))
 	}
+	o.record(p)
 	for _, key := range slices.Sorted(maps.Keys(p.doubt)) {
 		if f.State == daruma.Cancelled && !p.told[key] && !slices.ContainsFunc(f.Missing, func(m string) bool { return strings.Contains(m, key) }) {
 			o.w.broken("%s is cancelled and does not say that %s with key %s is in doubt", p.run.ID(), p.doubt[key], key)

@@ -55,6 +55,9 @@ func (o *outside) effect(run daruma.RunID, turn, call int, tool, args, key strin
 		e = &effect{call: name, spec: spec, key: key, run: run, what: nameOf("", 0, 0, tool, args)}
 		o.done[name], o.calls = e, append(o.calls, e)
 	}
+	if e.key == "" { // a person has asked about it before it was ever begun
+		e.key = key
+	}
 	return e
 }
 

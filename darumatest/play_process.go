@@ -21,6 +21,7 @@ type process struct {
 	disk     *disk
 	alive    bool
 	draining bool
+	cutting  bool          // its calls are cut short
 	down     time.Duration // before another process takes its place
 	until    time.Duration // stands still until then
 
@@ -126,6 +127,10 @@ func (p *process) turn() {
 	w.tell("%s step %d: %s", p.node, w.steps, strings.Join(labels, ", "))
 	due := p.step.Step(w.clock(), in...)
 	end := w.plan.fault(fmt.Sprint("die ", w.steps))
+	if end.has("drain") {
+		p.drain(end.duration("grace"), end.duration("down"))
+		end = nil
+	}
 	n := 0
 	dies := func() bool { // before the next thing is done
 		if end != nil && n == end.count("part") {
@@ -288,6 +293,7 @@ func (p *process) drain(grace, down time.Duration) {
 	p.draining, p.down = true, down
 	p.end()
 	p.w.after(grace, func() {
+		p.cutting = true
 		for _, k := range slices.Clone(p.works) {
 			if p.alive {
 				k.cut()
