@@ -162,6 +162,7 @@ func (r *Run) applyReplied(p Replied) error {
 	}
 	s.Steps++
 	s.Usage, s.Cost = s.Usage.Plus(p.Usage), s.Cost.Plus(p.Cost)
+	r.measure(p.Usage)
 	s.Reply, s.Judged, s.Closed = &p, "", false
 	s.Model.Failure, s.Model.Until = nil, time.Time{}
 	s.Judge = r.number()
@@ -369,18 +370,6 @@ func (r *Run) applyTurnEnded(p TurnEnded) error {
 	s.Reply, s.Calls, s.Notes, s.Open, s.Judged, s.Judge, s.Closed = nil, nil, nil, nil, "", 0, false
 	s.Model = modelStep{N: r.number(), Target: s.Model.Target, Attempt: 1}
 	return nil
-}
-
-// message is what the model is told about a call.
-func (c *callStep) message() Message {
-	m := Message{Role: RoleTool, CallID: c.ID, Error: c.Failed}
-	if c.Result != nil {
-		m.Text, m.Ref = c.Result.Text, c.Result.Ref
-	}
-	if c.Text != "" {
-		m.Text, m.Ref = c.Text, Digest{}
-	}
-	return m
 }
 
 func (r *Run) applyFinished(p Finished) error {

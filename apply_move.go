@@ -56,6 +56,10 @@ func (r *Run) applyMove(m Move) error {
 		s.Level = max(s.Level, OtherTool)
 	case Degrade:
 		r.lack(m)
+	case Compact:
+		if err := r.compact(m.Cuts); err != nil {
+			return err
+		}
 	case Abort:
 		s.Ending, s.Revert = &Finished{State: Dead, Signal: m.Signal, Text: m.Why}, m.Compensate
 		return nil
@@ -83,6 +87,8 @@ func (r *Run) moveModel(m Move) {
 	switch m.Remedy {
 	case Retry:
 		s.Model.Attempt++
+		r.again(m)
+	case Compact:
 		r.again(m)
 	case SwitchModel:
 		s.Model.Tried = append(slices.Clone(s.Model.Tried), s.Model.Target)

@@ -76,6 +76,9 @@ type Started struct {
 	Parent       *Parent    `json:"parent,omitempty"` // of a sub-run
 	Key          string     `json:"key,omitempty"`    // the caller's idempotency key
 	Origin       RunID      `json:"origin,omitempty"` // of a fork: the run it was forked from; run.forked says where
+
+	Compact Compaction       `json:"compact,omitzero"`  // what may be left out of a conversation that is too long
+	Windows map[string]int64 `json:"windows,omitempty"` // context windows of targets in tokens, where they are known
 }
 
 // Replied is a model's complete answer.
@@ -169,6 +172,7 @@ type ToolReplied struct {
 	Outcome  Outcome   `json:"outcome"`
 	Text     string    `json:"text,omitempty"` // the result, or the error for the model; above MaxInline see Ref
 	Ref      Digest    `json:"ref,omitzero"`
+	Size     int64     `json:"size,omitzero"`  // of the whole text in bytes, where Ref names it
 	Kind     Kind      `json:"kind,omitempty"` // of the failure
 	Path     string    `json:"path,omitempty"` // schema path of invalid arguments
 	Retry    Duration  `json:"retry_after,omitzero"`

@@ -69,6 +69,7 @@ type Move struct {
 	Args    string    `json:"args,omitempty"`    // of a repair: the arguments the call is made with
 	Near    string    `json:"near,omitempty"`    // of a degrade for a tool that does not exist: the one that was probably meant
 	Text    string    `json:"text,omitempty"`    // what the model is told
+	Cuts    []Cut     `json:"cuts,omitempty"`    // of a compact: what is sent no more
 }
 
 // Check refuses a ladder that could climb for ever or hides rungs: every list

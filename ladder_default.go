@@ -44,7 +44,7 @@ func DefaultLadder() Ladder {
 				one(Degrade, 1), human),
 			ProviderUnavailable: join(
 				[]Rung{{Remedy: Retry, Max: 2, First: 200 * ms, Cap: 5 * s, Causes: []Cause{CauseTransient, CauseDependency, CauseUnknown}}},
-				one(SwitchModel, 8),
+				[]Rung{{Remedy: Compact, Max: 3, Causes: []Cause{CausePermanent}}}, one(SwitchModel, 8),
 				[]Rung{{Remedy: Degrade, Causes: []Cause{CauseTransient, CauseResource, CauseDependency, CauseUnknown}}}, human),
 			ToolFailed:       join(retry, one(SwitchTool, 3), one(Reflect, 2), one(SwitchModel, 2), one(Degrade, 1), human),
 			ToolUnknown:      think,

@@ -24,6 +24,9 @@ type Message struct {
 	Error  bool       `json:"error,omitempty"`   // of a tool: the call failed
 	Note   bool       `json:"note,omitempty"`    // written by Daruma (a reflection, a nudge), not by the user
 	Native *Native    `json:"native,omitempty"`  // of an assistant: what its provider wants back as it was; immutable
+	Size   int64      `json:"size,omitzero"`     // of the whole text in bytes, where Ref names it; zero: not known
+	Step   string     `json:"step,omitempty"`    // of a tool: the step that gave the result, "turn/n"
+	Cut    *Cut       `json:"cut,omitempty"`     // of a tool: what of the result is sent; Text is cut already, what Ref names is not; immutable
 }
 
 // MaxInline is the size in bytes up to which text stands in events and state
@@ -52,3 +55,16 @@ const (
 	FinishLength Finish = "length" // it ran into its output limit
 	FinishFilter Finish = "filter" // it, or a safety filter, declined
 )
+
+// message is what the model is told about a call.
+func (c *callStep) message() Message {
+	m := Message{Role: RoleTool, CallID: c.ID, Error: c.Failed}
+	if c.Result != nil {
+		m.Text, m.Ref, m.Size = c.Result.Text, c.Result.Ref, c.Result.Size
+		m.Step = c.Result.Command.Step()
+	}
+	if c.Text != "" {
+		m.Text, m.Ref, m.Size = c.Text, Digest{}, 0
+	}
+	return m
+}

@@ -80,6 +80,7 @@ func TestNames(t *testing.T) {
 	write("state", 0, values(t, daruma.Running, (*daruma.RunState).UnmarshalText))
 	write("level", 0, values(t, daruma.Full, (*daruma.Level).UnmarshalText))
 	write("repeat", 0, values(t, daruma.RepeatAuto, (*daruma.Repeat).UnmarshalText))
+	write("compaction", 0, values(t, daruma.CompactUnset, (*daruma.Compaction).UnmarshalText))
 	golden(t, "testdata/names.golden", func(string) string { return out.String() })
 }
 

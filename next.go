@@ -93,6 +93,9 @@ func (r *Run) decideModel() []Event {
 	if e := r.hardEdge(1); e != nil {
 		return e
 	}
+	if e := r.nearWindow(); e != nil {
+		return e
+	}
 	return r.softEdge()
 }
 

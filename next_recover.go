@@ -144,6 +144,7 @@ func (r *Run) can(sig Signal) RemedySet {
 	switch sig.Subject {
 	case SubjectModel:
 		allow(Retry, retryable(sig.Kind))
+		allow(Compact, sig.Kind == KindOverflow && len(r.overflowCuts()) > 0)
 		allow(SwitchModel, other && sig.Kind != KindInvalid)
 		allow(Degrade, true)
 	case SubjectReply:
@@ -170,10 +171,12 @@ func retryable(k Kind) bool {
 	return true
 }
 
-// otherModel returns the next target not tried in this turn, "" for none.
+// otherModel returns the next target not tried in this turn, "" for none. What
+// was too large for one is not sent to another that is known to hold no more.
 func (r *Run) otherModel() string {
+	overflow := r.s.Model.Failure != nil && r.s.Model.Failure.Kind == KindOverflow
 	for i, name := range r.s.Start.Models {
-		if i != r.s.Model.Target && !slices.Contains(r.s.Model.Tried, i) {
+		if i != r.s.Model.Target && !slices.Contains(r.s.Model.Tried, i) && (!overflow || r.roomier(name)) {
 			return name
 		}
 	}
@@ -217,6 +220,8 @@ func (r *Run) complete(m *Move, sig Signal) {
 		m.Target = r.alternative(&s.Calls[i], spec)
 	case Repair:
 		m.Args = sig.Fix
+	case Compact:
+		m.Cuts = r.overflowCuts()
 	case Reflect:
 		m.Text = r.reflection(sig)
 	case WrapUp:

@@ -56,7 +56,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%v", total)
 	for _, must := range []string{"checkpoint", "retry", "reflect", "switch_model", "switch_tool", "degrade", "escalate", "verify", "wrap_up",
-		"park", "abort", "approval", "replayed", "repair", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "fork", "from the past", "doubt of the past", "undone", "undoes", "child completed", "child degraded", "child cancelled", "child failed"} {
+		"park", "abort", "compact", "approval", "replayed", "repair", "completed", "degraded", "failed", "cancelled", "in doubt", "late", "contradiction", "unknown", "confirmed", "pending", "fork", "from the past", "doubt of the past", "undone", "undoes", "child completed", "child degraded", "child cancelled", "child failed"} {
 		if total[must] == 0 {
 			t.Errorf("not one history hit %q", must)
 		}
@@ -122,6 +122,9 @@ func newWorld(t testing.TB, seed uint64) *world {
 		st.Tools = append(st.Tools, spec)
 	}
 	st.Limits = daruma.Limits{Steps: 1 + w.one(40), Parallel: 1 + w.one(4), Reflections: 1 + w.one(4), Claims: 2 + w.one(4)}
+	if w.one(3) == 0 {
+		st.Compact, st.Windows = daruma.CompactResults, map[string]int64{"m0": int64(50 + w.one(2000)), "m1": int64(50 + w.one(2000))}
+	}
 	if w.one(4) == 0 {
 		st.Ladder = daruma.DefaultLadder().Without(daruma.Remedies()[w.one(12)])
 	}
@@ -345,7 +348,7 @@ func (w *world) answer(c daruma.Command, bad bool) {
 		w.children[c.Key] = child{c.Child, *c.Share}
 		w.commit(daruma.NewEvent(daruma.KindChild, daruma.ActorShell, daruma.ChildStarted{Command: c.ID, Call: c.Call, Run: c.Child}))
 	case daruma.OpCallTool, daruma.OpVerify:
-		p := daruma.ToolReplied{Command: c.ID, Call: c.Call, Tool: c.Tool, Text: "result", Outcome: daruma.Outcome(w.one(4))}
+		p := daruma.ToolReplied{Command: c.ID, Call: c.Call, Tool: c.Tool, Text: strings.Repeat("result ", 1+w.one(3)*w.one(100)), Outcome: daruma.Outcome(w.one(4))}
 		if !bad && w.one(3) > 0 {
 			p.Outcome = daruma.Succeeded
 		}

@@ -18,7 +18,7 @@ type Run struct {
 
 // FoldVersion is the version of the fold. A checkpoint of another version is
 // not believed; the run is folded from its first event instead.
-const FoldVersion = 4
+const FoldVersion = 5
 
 // state is everything a run remembers; it is the content of a checkpoint.
 type state struct {
@@ -43,6 +43,7 @@ type state struct {
 	Thought  map[SignalType]int    `json:"thought,omitempty"` // reflections made, by signal
 	Failed   map[string]SignalType `json:"failed,omitempty"`  // actions reflected on: proposing them again fails again
 	Marks    []string              `json:"marks,omitempty"`
+	Measured *measured             `json:"measured,omitempty"` // the last conversation that a model has counted
 	Level    Level                 `json:"level,omitzero"`
 	Missing  []string              `json:"missing,omitempty"`
 	Unmet    []unmet               `json:"unmet,omitempty"`    // calls that failed and that nothing has made up for yet

@@ -38,6 +38,9 @@ func (s *script) tell(e daruma.Event) string {
 		if v.Missing != "" {
 			line += ", missing " + v.Missing
 		}
+		for _, c := range v.Cuts {
+			line += fmt.Sprintf(", %d cut from %d to %d+%d", c.Message, c.Size, c.Head, c.Tail)
+		}
 		return line
 	case daruma.KindToolCalled:
 		v := decode[daruma.ToolCalled](s.t, e)

@@ -195,6 +195,14 @@ func (s *script) start(words []string) {
 			st.Models = strings.Split(value, ",")
 		case "input":
 			st.Input.Text = value
+		case "compact":
+			noError(s.t, st.Compact.UnmarshalText([]byte(value)))
+		case "windows": // windows=primary:1000,backup:4000
+			st.Windows = map[string]int64{}
+			for pair := range strings.SplitSeq(value, ",") {
+				model, tokens, _ := strings.Cut(pair, ":")
+				st.Windows[model], _ = strconv.ParseInt(tokens, 10, 64)
+			}
 		case "tools":
 			for tool := range strings.SplitSeq(value, ",") {
 				st.Tools = append(st.Tools, toolOf(s.t, tool))
@@ -378,7 +386,7 @@ func (s *script) result(verb string, words []string) {
 	p := daruma.ToolReplied{Command: c.ID, Call: i, Tool: c.Tool}
 	switch verb {
 	case "ok":
-		p.Outcome, p.Text = daruma.Succeeded, word(words, 1)
+		p.Outcome, p.Text = daruma.Succeeded, long(word(words, 1))
 	case "absent":
 		p.Outcome = daruma.Absent
 	case "doubt":
@@ -484,6 +492,16 @@ func (s *script) late(words []string) {
 func (s *script) post(topic, key string, body []byte) {
 	s.posts++
 	s.receive(daruma.Post{Topic: topic, Key: cmp.Or(key, strconv.Itoa(s.posts)), Payload: body, By: "user:bob"})
+}
+
+// long reads "300*text" as the text, repeated to so many bytes.
+func long(text string) string {
+	times, part, ok := strings.Cut(text, "*")
+	n, err := strconv.Atoi(times)
+	if !ok || err != nil || part == "" {
+		return text
+	}
+	return strings.Repeat(part, n/len(part)+1)[:n]
 }
 
 func word(words []string, i int) string {

@@ -173,7 +173,7 @@ func (s *Shell) change(f Fork, events []daruma.Event, tx *daruma.Tx) (daruma.Cha
 		m := daruma.Message{Role: daruma.RoleUser}
 		var blob *daruma.Blob
 		if m.Text, m.Ref, blob = inline(f.Input); blob != nil {
-			tx.Blobs = append(tx.Blobs, *blob)
+			tx.Blobs, m.Size = append(tx.Blobs, *blob), int64(len(blob.Bytes))
 		}
 		c.Input = &m
 	}

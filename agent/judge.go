@@ -92,10 +92,11 @@ func (r *live) undone(offered []model.Tool) []string {
 	return undone
 }
 
-// seen reports whether what the run was told by tools speaks of a word.
+// seen reports whether what the run was told by tools speaks of a word. What
+// is not sent any more may have.
 func (r *live) seen(word string) bool {
 	return slices.ContainsFunc(r.run.Messages(), func(m daruma.Message) bool {
-		return m.Role == daruma.RoleTool && !m.Error && strings.Contains(strings.ToLower(m.Text), word)
+		return m.Role == daruma.RoleTool && !m.Error && (m.Cut != nil || strings.Contains(strings.ToLower(m.Text), word))
 	})
 }
 

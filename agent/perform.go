@@ -137,10 +137,12 @@ func toolReplied(ctx context.Context, t *task, outcome daruma.Outcome, result to
 	}
 	var blob *daruma.Blob
 	reply.Text, reply.Ref, blob = inline(result.Text)
-	d := answered(daruma.KindToolReplied, reply)
-	if blob != nil {
-		d.blobs = append(d.blobs, *blob)
+	if blob == nil {
+		return answered(daruma.KindToolReplied, reply)
 	}
+	reply.Size = int64(len(blob.Bytes))
+	d := answered(daruma.KindToolReplied, reply)
+	d.blobs = append(d.blobs, *blob)
 	return d
 }
 

@@ -36,7 +36,9 @@ func (s *Shell) callModel(ctx context.Context, t *task) *done {
 	replied := daruma.Replied{Command: t.cmd.ID, Target: t.cmd.Target, Message: answer.Message, Finish: answer.Finish,
 		Usage: answer.Usage, Cost: answer.Cost, Unpriced: answer.Unpriced, Took: daruma.Duration(answer.Took)}
 	var blob *daruma.Blob
-	replied.Message.Text, replied.Message.Ref, blob = inline(answer.Message.Text)
+	if replied.Message.Text, replied.Message.Ref, blob = inline(answer.Message.Text); blob != nil {
+		replied.Message.Size = int64(len(blob.Bytes))
+	}
 	var opaque *daruma.Blob
 	replied.Message.Native, opaque = inlineNative(answer.Message.Native)
 	if len(replied.Message.Calls) > 0 {
@@ -85,6 +87,9 @@ func (s *Shell) whole(ctx context.Context, t *task) ([]daruma.Message, error) {
 			text, err := s.blob(ctx, t.live.tenant, m.Ref)
 			if err != nil {
 				return nil, err
+			}
+			if m.Cut != nil {
+				text = m.Cut.Apply(text)
 			}
 			messages[i].Text, messages[i].Ref = text, daruma.Digest{}
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -29,6 +30,10 @@ type Agent struct {
 	Limits daruma.Limits
 	// Ladder says how falls are caught. The zero Ladder means the default one.
 	Ladder daruma.Ladder
+	// Compact is what is left out of a conversation that comes close to the
+	// window of a model, or that a model has no room for. Zero means
+	// [daruma.CompactResults].
+	Compact daruma.Compaction
 	// MaxOutput bounds each answer in tokens. Zero means the provider's default.
 	MaxOutput int64
 }
@@ -44,6 +49,9 @@ type profile struct {
 }
 
 // profiles checks agents and makes them ready.
+	terms  map[string]*term  // by target
+
+	windows map[string]int64 // of targets, where they are known
 func profiles(agents []Agent, models *route.Table) (map[string]*profile, error) {
 	if len(agents) == 0 {
 		return nil, daruma.Fail("agent.New", daruma.KindInvalid, "agents are empty; accepted: at least one")
@@ -94,6 +102,13 @@ func newProfile(a Agent, models *route.Table) (*profile, error) {
 	if a.MaxOutput < 0 {
 		return nil, bad("max_output is %d; accepted: 0 for the provider's default, or more", a.MaxOutput)
 	}
+	if p.Ladder.IsZero() {
+		p.Ladder = daruma.DefaultLadder() // a later version may have another
+	}
+	if p.Compact = cmp.Or(a.Compact, daruma.CompactResults); p.Compact > daruma.CompactResults {
+		return nil, bad("compact is %v; accepted: off, results", a.Compact)
+	}
+	p.windows = models.Windows()
 	set, err := tool.NewSetWith(tool.Options{Approve: a.Limits.Approve}, a.Tools...)
 	if err != nil {
 		return nil, bad("tools: %w", err)

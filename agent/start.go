@@ -133,12 +133,12 @@ func (p *profile) first(start Start, now time.Time, nonce string) daruma.Tx {
 	started := daruma.Started{
 		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
 		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce, Key: start.Key, Parent: start.parent,
-		Input: daruma.Message{Role: daruma.RoleUser},
+		Input: daruma.Message{Role: daruma.RoleUser}, Compact: p.Compact, Windows: p.windows,
 	}
 	var blob *daruma.Blob
 	started.Input.Text, started.Input.Ref, blob = inline(start.Input)
 	if blob != nil {
-		tx.Blobs = append(tx.Blobs, *blob)
+		tx.Blobs, started.Input.Size = append(tx.Blobs, *blob), int64(len(blob.Bytes))
 	}
 	if start.Key != "" {
 		tx.Keys = []daruma.KeyClaim{{Key: start.Key, Fingerprint: start.fingerprint()}}

@@ -42,6 +42,7 @@ type modelConfig struct {
 	Key       string         `yaml:"key_env"`    // environment variable that holds the API key; empty: no key is sent
 	Script    string         `yaml:"script"`     // instead of url: a fake provider's script, for trying things out
 	MaxOutput int64          `yaml:"max_output"` // tokens of one answer
+	Window    int64          `yaml:"window"`     // tokens it reads and writes at once; default: not known
 	Extra     map[string]any `yaml:"extra"`      // more fields of every request, such as thinking
 	Price     *priceConfig   `yaml:"price"`
 }
@@ -81,6 +82,7 @@ type agentConfig struct {
 	Profile      string       `yaml:"profile"`
 	Limits       limitsConfig `yaml:"limits"`
 	Ladder       ladderConfig `yaml:"ladder"`
+	Compact      string       `yaml:"compact"` // what is left out of a conversation that is too long: results (default) or off
 }
 
 // limitsConfig holds pointers so that an explicit 0 can be told from nothing.

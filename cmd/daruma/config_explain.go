@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -84,6 +85,11 @@ func (c *config) explain(sys *system) []setting {
 			price = fmt.Sprintf("$%g in, $%g out per million tokens", m.Price.Input, m.Price.Output)
 		}
 		add(path+".price", price)
+		window := "not known: only a refusal for length makes room"
+		if m.Window > 0 {
+			window = fmt.Sprintf("%d tokens", m.Window)
+		}
+		add(path+".window", window)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Tools)) {
 		t, path := c.Tools[name], "tools."+name
@@ -122,6 +128,7 @@ func (c *config) explain(sys *system) []setting {
 			at := path + ".limits." + f.key
 			all = append(all, setting{at, fmt.Sprint(f.value), c.limitOrigin(a.Name, f.key)})
 		}
+		add(path+".compact", cmp.Or(a.Compact, daruma.CompactResults).String())
 		for _, t := range daruma.SignalTypes() {
 			rungs, ok := a.Ladder.Rungs[t]
 			if !ok {

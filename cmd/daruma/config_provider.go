@@ -28,6 +28,9 @@ func (c *config) buildModels() (*route.Table, error) {
 		if m.MaxOutput < 0 {
 			return nil, c.bad(path+".max_output", "%d; accepted: more than 0", m.MaxOutput)
 		}
+		if t.Window = m.Window; m.Window < 0 {
+			return nil, c.bad(path+".window", "%d; accepted: tokens, more than 0", m.Window)
+		}
 		if p := m.Price; p != nil {
 			if p.Input < 0 || p.Cached < 0 || p.Output < 0 {
 				return nil, c.bad(path+".price", "negative; accepted: US dollars per million tokens")

@@ -29,6 +29,7 @@
 //	    key_env: API_KEY         # the variable that holds the key
 //	    price: {input: 2.5, cached: 1.25, output: 10}   # dollars per million tokens; or free: true
 //	    max_output: 4096
+//	    window: 128000           # tokens; close to it, or past it, results are left out of the conversation
 //	  second:
 //	    dialect: anthropic       # or openai, which is the default
 //	    model: claude-haiku-4-5
@@ -78,7 +79,8 @@
 //	    models: [primary, backup]
 //	    tools: [refund, "files/*"]   # of an MCP server: SERVER/TOOL, or all
 //	    profile: coding          # 200 steps, 2 hours; or one of profiles
-//	    limits: {steps: 20, time: 5m, tokens: 100000, money: 0.50}
+//	    limits: {steps: 20, time: 5m, tokens: 100000, money: 0.50}   # with all sub-runs; depth: how deep they go
+//	    compact: results         # what may be left out: results of tools, the oldest first; or off
 //	    ladder:
 //	      tool_failed: [{remedy: retry, max: 2, first: 1s}, {remedy: escalate}]
 //	limits: {}                   # for every agent

@@ -133,6 +133,8 @@ func moveText(m daruma.Move) string {
 			return "verify again" + wait + ": it is being processed still"
 		}
 		return "verify: asks the tool whether it happened"
+	case daruma.Compact:
+		return "compact: " + cutsText(m.Cuts)
 	case daruma.SwitchTool, daruma.SwitchModel:
 		return m.Remedy.String() + ": " + m.Target + " takes over"
 	case daruma.Degrade:
@@ -145,6 +147,26 @@ func moveText(m daruma.Move) string {
 		return "park: waits until the limit is raised"
 	}
 	return m.Remedy.String()
+}
+
+// cutsText says what is sent to models no more.
+func cutsText(cuts []daruma.Cut) string {
+	var parts []string
+	out, cut := 0, 0
+	for _, c := range cuts {
+		if c.Head == 0 && c.Tail == 0 {
+			out++
+		} else {
+			cut++
+		}
+	}
+	if out > 0 {
+		parts = append(parts, plural(out, "result")+" left out of the conversation")
+	}
+	if cut > 0 {
+		parts = append(parts, plural(cut, "result")+" cut to head and tail")
+	}
+	return strings.Join(parts, ", ") + "; the journal keeps all of it"
 }
 
 func receivedText(p daruma.Post) string {

@@ -19,6 +19,7 @@ type Target struct {
 	Provider  model.Provider
 	Model     string                     // the provider's own name; empty means Name
 	Price     daruma.Price               // zero: not known, calls are marked unpriced
+	Window    int64                      // how much it reads and writes at once, in tokens; zero: not known
 	MaxOutput int64                      // bounds every answer in tokens; zero means as the request says
 	Extra     map[string]json.RawMessage // fields of every request that the provider knows and Daruma does not; a request's own go before them
 	Patience  model.Patience             // deadlines besides the provider's own; zero means none
@@ -53,6 +54,8 @@ func NewTable(targets ...Target) (*Table, error) {
 			return nil, daruma.Fail(op, daruma.KindInvalid, "targets[%d] has no name; accepted: a name of its own", i)
 		case target.Provider == nil:
 			return nil, daruma.Fail(op, daruma.KindInvalid, "target %s has no provider; accepted: one", target.Name)
+		case target.Window < 0:
+			return nil, daruma.Fail(op, daruma.KindInvalid, "target %s has a window of %d tokens; accepted: more than 0, or 0 where it is not known", target.Name, target.Window)
 		case t.lanes[target.Name] != nil:
 			return nil, daruma.Fail(op, daruma.KindInvalid, "target %s stands in the table twice; accepted: every name once", target.Name)
 		}
@@ -70,6 +73,30 @@ func (t *Table) Names() []string { return append([]string(nil), t.order...) }
 
 // Has reports whether there is such a target.
 func (t *Table) Has(target string) bool { return t.lanes[target] != nil }
+
+// Windows returns the context windows that are known, in tokens, by target; nil
+// where none is.
+func (t *Table) Windows() map[string]int64 {
+	var windows map[string]int64
+	for name, l := range t.lanes {
+		if l.Window > 0 {
+			if windows == nil {
+				windows = map[string]int64{}
+			}
+			windows[name] = l.Window
+		}
+	}
+	return windows
+}
+
+// Target returns a target by its name, and whether there is one.
+func (t *Table) Target(name string) (Target, bool) {
+	l := t.lanes[name]
+	if l == nil {
+		return Target{}, false
+	}
+	return l.Target, true
+}
 
 // State returns the state of the target's breaker as guard names it, or "" if
 // there is no such target.
