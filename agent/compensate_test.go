@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,4 +143,50 @@ func TestCompensationFails(t *testing.T) {
 			t.Errorf("%s, %+v", r.State, r.Finished)
 		}
 	})
+}
+
+// TestCompensationAtEveryCommit kills the journal at every commit of an
+// undoing, one after the other: everything is undone, once, the last first.
+func TestCompensationAtEveryCommit(t *testing.T) {
+	for n := int32(1); n < 30; n++ {
+		over := false
+		bubble(t, func(t *testing.T) {
+			var w counter
+			tools := append(travel(&w, func(context.Context, string) error { return nil }),
+				tool.Func("wait", "Waits.", func(context.Context, word) (string, error) { return "", nil }, daruma.ToolSpec{Approve: true}))
+			j := darumatest.NewMemory()
+			k := &killer{Memory: j, left: 1 << 30, dead: make(chan struct{})}
+			options := agent.Options{Journal: k, Grace: -1, Models: table(t, script(call("book", `{"word":"a"}`, "book", `{"word":"b"}`), call("wait", `{"word":"x"}`))),
+				Agents: []agent.Agent{{Name: "helper", Tools: tools}}}
+			h := open(t, options)
+			id := h.start(agent.Start{Agent: "helper", Input: "go"})
+			if r := h.wait(id); r.State != daruma.ParkedState {
+				t.Fatalf("%s", r.State)
+			}
+			atomic.StoreInt32(&k.left, n)
+			if err := agent.Compensate(context.Background(), j, id, "user:ada", "no"); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-k.dead:
+			case <-time.After(10 * time.Second):
+				over = true
+			}
+			options.Journal = j.Crash()
+			h.close()
+			h = open(t, options)
+			r := h.waitFinished(id)
+			done := strings.Split(w.list(), ",")
+			if r.State != daruma.Cancelled || len(done) != 4 || len(r.Finished.Compensated) != 2 ||
+				strings.TrimPrefix(done[2], "unbook id-") != strings.TrimPrefix(done[1], "book ") || strings.TrimPrefix(done[3], "unbook id-") != strings.TrimPrefix(done[0], "book ") {
+				t.Errorf("killed at commit %d: %s, %+v, done %v", n, r.State, r.Finished, done)
+			}
+		})
+		if over || t.Failed() {
+			if n < 4 {
+				t.Errorf("only %d commits", n)
+			}
+			return
+		}
+	}
 }
