@@ -319,32 +319,6 @@ func (r *Run) applyApproval(p Approval) error {
 	return nil
 }
 
-func (r *Run) applyTimer(p TimerFired) error {
-	s := &r.s
-	if s.Park != nil {
-		if at := s.Park.Until; !at.IsZero() && !at.After(s.Now) {
-			r.leaveBudget()
-			return nil
-		}
-		r.expire()
-		return nil
-	}
-	if s.Reply == nil && !s.Model.Until.IsZero() && p.Command == r.command(s.Model.N) {
-		s.Model.N, s.Model.Until = r.number(), time.Time{}
-		return nil
-	}
-	for i := range s.Calls {
-		if c := &s.Calls[i]; c.Phase == callWaiting && p.Command == r.command(c.N) {
-			c.Phase, c.Until, c.N = callProposed, time.Time{}, r.number()
-			return nil
-		} else if c.Phase == callReconciling && p.Command == r.command(c.N) {
-			c.Phase, c.Until, c.N = callVerifying, time.Time{}, r.number()
-			return nil
-		}
-	}
-	return nil // the wait was given up before its time came
-}
-
 // applyTurnEnded writes the turn into the conversation.
 func (r *Run) applyTurnEnded(p TurnEnded) error {
 	s := &r.s
