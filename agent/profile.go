@@ -46,12 +46,11 @@ type profile struct {
 	models []string
 	offer  []model.Tool      // all tools, as models are told
 	pins   map[string]string // of tools that have one, by name
+
+	windows map[string]int64 // of targets, where they are known
 }
 
 // profiles checks agents and makes them ready.
-	terms  map[string]*term  // by target
-
-	windows map[string]int64 // of targets, where they are known
 func profiles(agents []Agent, models *route.Table) (map[string]*profile, error) {
 	if len(agents) == 0 {
 		return nil, daruma.Fail("agent.New", daruma.KindInvalid, "agents are empty; accepted: at least one")
@@ -99,9 +98,6 @@ func newProfile(a Agent, models *route.Table) (*profile, error) {
 	if err := a.Ladder.Check(); err != nil {
 		return nil, bad("ladder: %w", err)
 	}
-	if a.MaxOutput < 0 {
-		return nil, bad("max_output is %d; accepted: 0 for the provider's default, or more", a.MaxOutput)
-	}
 	if p.Ladder.IsZero() {
 		p.Ladder = daruma.DefaultLadder() // a later version may have another
 	}
@@ -109,6 +105,9 @@ func newProfile(a Agent, models *route.Table) (*profile, error) {
 		return nil, bad("compact is %v; accepted: off, results", a.Compact)
 	}
 	p.windows = models.Windows()
+	if a.MaxOutput < 0 {
+		return nil, bad("max_output is %d; accepted: 0 for the provider's default, or more", a.MaxOutput)
+	}
 	set, err := tool.NewSetWith(tool.Options{Approve: a.Limits.Approve}, a.Tools...)
 	if err != nil {
 		return nil, bad("tools: %w", err)

@@ -200,6 +200,11 @@ func (c *config) buildAgent(name string, tools map[string]tool.Tool) (agent.Agen
 	if out.Limits, err = c.buildLimits(path, a); err != nil {
 		return out, err
 	}
+	if a.Compact != "" {
+		if err := out.Compact.UnmarshalText([]byte(a.Compact)); err != nil || out.Compact == daruma.CompactUnset {
+			return out, c.bad(path+".compact", "%q; accepted: results, off", a.Compact)
+		}
+	}
 	out.Ladder, err = c.buildLadder(path, a.Ladder)
 	return out, err
 }
@@ -214,11 +219,6 @@ func names[V any](m map[string]V) string {
 // unwrapped returns the cause of a Failure, for messages that already say
 // where something stands.
 func unwrapped(err error) error {
-	if a.Compact != "" {
-		if err := out.Compact.UnmarshalText([]byte(a.Compact)); err != nil || out.Compact == daruma.CompactUnset {
-			return out, c.bad(path+".compact", "%q; accepted: results, off", a.Compact)
-		}
-	}
 	if f, ok := err.(*daruma.Failure); ok && f.Err != nil {
 		return f.Err
 	}
