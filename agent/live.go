@@ -142,7 +142,7 @@ func (m *machine) foldResult(r *live, d *draft, done *done) error {
 func (r *live) unwant(id daruma.CommandID) bool {
 	i := slices.IndexFunc(r.want, func(c daruma.Command) bool { return c.ID == id })
 	if i >= 0 {
-		r.want = slices.Delete(slices.Clone(r.want), i, i+1)
+		r.want = slices.Delete(r.want, i, i+1)
 	}
 	return i >= 0
 }

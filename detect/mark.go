@@ -63,21 +63,27 @@ func (m mark) String() string {
 
 // parseMark reads what String wrote.
 func parseMark(s string) (mark, bool) {
-	parts := strings.Split(s, " ")
-	if len(s) > maxMark || len(parts) != 4 || parts[0] != markVersion || parts[2] != "w" && parts[2] != "-" {
+	version, rest, _ := strings.Cut(s, " ")
+	number, rest, _ := strings.Cut(rest, " ")
+	flags, list, ok := strings.Cut(rest, " ")
+	if !ok || len(s) > maxMark || version != markVersion || flags != "w" && flags != "-" {
 		return mark{}, false
 	}
-	score, err := strconv.Atoi(parts[1])
+	score, err := strconv.Atoi(number)
 	if err != nil || score < 0 || score > 1_000_000 {
 		return mark{}, false
 	}
-	m := mark{score: score, changed: parts[2] == "w"}
-	for text := range strings.SplitSeq(parts[3], ",") {
-		f := strings.Split(text, ".")
-		if len(f) != 4 || len(f[0]) != keyLength || len(f[1]) != outLength || f[2] != "-" && len(f[2]) != outLength || len(f[3]) > maxStep || len(m.entries) == maxEntries {
+	m := mark{score: score, changed: flags == "w", entries: make([]entry, 0, 1+min(strings.Count(list, ","), maxEntries))}
+	for text := range strings.SplitSeq(list, ",") {
+		var e entry
+		e.key, rest, _ = strings.Cut(text, ".")
+		e.out, rest, _ = strings.Cut(rest, ".")
+		e.failure, e.step, ok = strings.Cut(rest, ".")
+		if !ok || len(e.key) != keyLength || len(e.out) != outLength || e.failure != "-" && len(e.failure) != outLength ||
+			len(e.step) > maxStep || strings.ContainsAny(e.step, ". ") || len(m.entries) == maxEntries {
 			return mark{}, false
 		}
-		m.entries = append(m.entries, entry{f[0], f[1], f[2], f[3]})
+		m.entries = append(m.entries, e)
 	}
 	return m, true
 }
