@@ -85,7 +85,7 @@ func effectOf(o Outcome) EffectState {
 // stepOfEffect returns the call of this turn that a record is about, nil where
 // its turn is over or another tool has taken its place.
 func (r *Run) stepOfEffect(e *EffectRecord) *callStep {
-	if e.Turn != r.s.Turn || e.Call >= len(r.s.Calls) || r.s.Calls[e.Call].Tool != e.Tool {
+	if e.Turn != r.s.Turn || e.Call < 0 || e.Call >= len(r.s.Calls) || r.s.Calls[e.Call].Tool != e.Tool {
 		return nil
 	}
 	return &r.s.Calls[e.Call]

@@ -21,8 +21,8 @@
 //	}
 //	result, err := shell.Wait(ctx, id)
 //
-// [Do] is all of this in one call. [Cancel], [Decide], [Answer] and [Raise]
-// send messages to runs; they need no shell and work from any process that
+// [Do] is all of this in one call. [Cancel], [Compensate], [Decide], [Answer],
+// [Settle] and [Raise] send messages to runs; they need no shell and work from any process that
 // reaches the journal.
 //
 // # How it works
@@ -46,6 +46,10 @@
 //
 // A run whose events cannot be folded, or whose decisions panic, is
 // quarantined; the others go on.
+//
+// An agent whose tool is another agent ([tool.Agent]) starts sub-runs: runs like
+// any other, each once for its call. The commit that ends one tells its parent,
+// which waits without memory or goroutine.
 //
 // # What it does not do
 //
