@@ -58,6 +58,9 @@ type Grant struct {
 // cost more than was reserved for them.
 func (g *Grant) Room() Money { return g.drawn.Plus(-g.reserved).Plus(-g.spent) }
 
+// Reserved returns what is reserved for calls that have not been settled.
+func (g *Grant) Reserved() Money { return g.reserved }
+
 // Reserve takes the amount for a call, if there is room for it.
 func (g *Grant) Reserve(amount Money) bool {
 	amount = max(amount, 0)

@@ -16,7 +16,11 @@ func (s *Shell) claim(ctx context.Context, now time.Time) claimed {
 	claims, err := s.journal.Claim(ctx, daruma.Claim{Node: s.node, Now: now, Type: daruma.AgentRun})
 	in := claimed{posts: claims.Posts, next: claims.Next, more: claims.More, err: err}
 	for i := range claims.Runs {
-		in.runs = append(in.runs, s.takeOn(ctx, &claims.Runs[i]))
+		t := s.takeOn(ctx, &claims.Runs[i])
+		if t.err == nil {
+			t.sizes = s.sizes(ctx, t.run, t.info.Name)
+		}
+		in.runs = append(in.runs, t)
 	}
 	return in
 }

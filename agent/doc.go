@@ -37,6 +37,20 @@
 // Runs that wait for long, for a person or for a limit are given up: they cost
 // no memory and no goroutine, and the journal says when they are due.
 //
+// # Money
+//
+// [daruma.Limits] bound what one run spends, [Options.Budgets] what all runs of
+// an agent or calls of a model spend together. Both are reserved before a call,
+// so they are not passed by a call whose longest answer is bounded; of models
+// without a price [daruma.Limits] count nothing, and a budget refuses them. See
+// [Budget].
+//
+// What a process holds of a budget counts as spent if it dies. The next one
+// claims its runs first: only then is it known which of them were in a model
+// call, and what that may have cost is counted before the rest is given back.
+// Of a call that nobody wanted any more, or whose answer no Tx carried, at the
+// moment of the crash, nothing is known and nothing counted.
+//
 // # Guarantees
 //
 // A command is performed only after the commit that holds its intent was
@@ -53,6 +67,5 @@
 //
 // # What it does not do
 //
-// It does not draw money from budgets yet: [daruma.Limits] bound what one run
-// spends. It does not stream answers to callers.
+// It does not stream answers to callers.
 package agent

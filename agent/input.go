@@ -28,6 +28,7 @@ type (
 		last  time.Time      // of the newest event
 		posts []daruma.Post
 		err   error
+		sizes map[daruma.Digest]int64 // of large texts, where money bounds the run
 	}
 
 	// verdicts answer one Commit.
@@ -47,6 +48,12 @@ type (
 
 	// unborn is a run of which nobody knows whether it has begun as ours.
 	unborn daruma.RunID
+
+	// ledger is what dead nodes have held of budgets.
+	ledger struct {
+		budgets []daruma.BudgetInfo
+		err     error
+	}
 
 	woken    struct{} // the journal may have more to say
 	draining struct{} // begin no more, come to an end
@@ -69,9 +76,10 @@ type output struct {
 
 // flight is a Tx on its way.
 type flight struct {
-	live *live
-	tx   daruma.Tx
-	head int64 // after it
+	live  *live
+	spend *spending // instead of live: money that moves by itself
+	tx    daruma.Tx
+	head  int64 // after it
 }
 
 // seen is what was committed for a run.

@@ -30,6 +30,11 @@ type live struct {
 	flight  *flight          // not yet acknowledged
 	again   *flight          // to be committed again
 	alarm   time.Time        // the earliest timer set
+	hold    *hold            // reserved for a model call that is not handed out yet
+	needs   daruma.Money     // for the model call that waits for money
+	warned  map[string]bool  // budgets whose soft edge the run was told of
+	sizes   map[daruma.Digest]int64
+	counted counted
 	dirty   bool
 	gone    bool // not in memory any more
 }
@@ -43,6 +48,7 @@ type task struct {
 	pin       string           // of the tool, as the run has frozen it
 	messages  []daruma.Message // of a model call
 	tools     []model.Tool     // of a model call
+	hold      *hold            // of a model call that money bounds
 	started   bool
 	cancelled bool // its result is not wanted any more
 }
@@ -53,6 +59,7 @@ const maxDecisions = 1000
 
 // draft is what becomes the next Tx of a run.
 type draft struct {
+	spends []daruma.Spend
 	events []daruma.Event
 	blobs  []daruma.Blob
 	folded []daruma.PostID
@@ -71,6 +78,7 @@ func (m *machine) advance(r *live) {
 	}
 	d := draft{}
 	if err := m.fold(r, &d); err != nil {
+		m.unsaid(r.tenant, d.spends)
 		m.quarantine(r, err)
 		return
 	}
@@ -129,10 +137,18 @@ func (m *machine) foldResult(r *live, d *draft, done *done) error {
 	if done.poisoned != nil {
 		return done.poisoned
 	}
-	id := done.task.cmd.ID
+	id, h := done.task.cmd.ID, done.task.hold
+	cost, used := done.paid()
 	if !r.unwant(id) {
+		m.settle(h, cost)
 		return nil
 	}
+	if h != nil {
+		d.spends = append(d.spends, h.settle(cost)...)
+		m.wake(h.from)
+		r.count(done.task, used)
+	}
+	r.keep(done.blobs)
 	d.blobs = append(d.blobs, done.blobs...)
 	return m.apply(r, d, done.events...)
 }
@@ -173,6 +189,15 @@ func (m *machine) decide(r *live, d *draft) error {
 			switch {
 			case c.Op == daruma.OpJudge:
 				if err := m.apply(r, d, m.judge(r, c)...); err != nil {
+					return err
+				}
+				again = true
+			case c.Op == daruma.OpCallModel && m.bound(r):
+				met := m.afford(r, c)
+				if met == nil {
+					break
+				}
+				if err := m.apply(r, d, daruma.NewEvent(daruma.KindBudget, daruma.ActorShell, *met)); err != nil {
 					return err
 				}
 				again = true
@@ -217,7 +242,7 @@ func (m *machine) apply(r *live, d *draft, events ...daruma.Event) error {
 func (r *live) flightOf(d *draft, release bool) *flight {
 	tx := daruma.Tx{
 		Tenant: r.tenant, Run: r.id, Head: r.head, Epoch: r.epoch,
-		Events: d.events, Blobs: d.blobs, Folded: d.folded, Release: release,
+		Events: d.events, Blobs: d.blobs, Spends: d.spends, Folded: d.folded, Release: release,
 		State: r.run.State(), WakeAt: r.run.WakeAt(), Note: r.run.Note(), Posts: r.run.Posts(),
 	}
 	r.folding = append(r.folding[:0], d.folded...)
@@ -307,6 +332,12 @@ func (m *machine) offer(r *live, c *daruma.Command) {
 	t := &task{live: r, agent: r.agent, cmd: *c}
 	switch c.Op {
 	case daruma.OpCallModel:
+		if m.bound(r) {
+			if r.hold == nil || r.hold.cmd != c.ID {
+				return // it waits for money
+			}
+			t.hold, r.hold = r.hold, nil
+		}
 		messages := r.run.Messages()
 		t.messages, t.tools = messages[:len(messages):len(messages)], r.tools()
 	default:
@@ -332,6 +363,7 @@ func (r *live) lost(err error) []daruma.Post {
 // are; nothing is done with it any more.
 func (m *machine) quarantine(r *live, err error) {
 	m.note(r.id, "the run is quarantined", err)
+	m.letGo(r)
 	r.results, r.posts, r.again = nil, nil, nil
 	m.send(r, &flight{live: r, head: r.head, tx: daruma.Tx{
 		Tenant: r.tenant, Run: r.id, Head: r.head, Epoch: r.epoch,

@@ -49,7 +49,7 @@ type stopper interface {
 const committers = 8
 
 func newLoop(ctx context.Context, s *Shell) *loop {
-	l := &loop{s: s, m: newMachine(s.agents, s.workers), cancels: map[*task]context.CancelCauseFunc{},
+	l := &loop{s: s, m: s.machine(), cancels: map[*task]context.CancelCauseFunc{},
 		commits: make(chan []*flight), jobs: make(chan job), timer: time.NewTimer(time.Hour)}
 	l.work, l.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	for range committers {
@@ -93,6 +93,9 @@ func (l *loop) run(ctx context.Context) error {
 		down = j.Down()
 	}
 	l.batch = append(l.batch, woken{})
+	if l.m.purse != nil {
+		l.wg.Go(l.ledger)
+	}
 	for {
 		for _, in := range l.batch {
 			if d, ok := in.(*done); ok {
@@ -110,7 +113,7 @@ func (l *loop) run(ctx context.Context) error {
 		if out.empty && len(l.pending) == 0 && len(l.s.inputs) == 0 {
 			return l.end()
 		}
-		if len(l.pending) == 1 && len(l.m.runs) == 1 && len(l.s.inputs) == 0 {
+		if (len(l.pending) == 1 || len(l.pending) > 1 && l.m.purse != nil) && len(l.m.runs) == 1 && len(l.s.inputs) == 0 {
 			// A run that is alone waits for nobody: the way to a committer
 			// and back would be a fifth of its step.
 			l.batch = append(l.batch, l.commitNow(l.pending))

@@ -45,6 +45,9 @@ type machine struct {
 	moved    map[daruma.RunID]int // Txs refused since the last that was not, because the run had moved
 	claimAt  time.Time            // when to claim next
 	draining bool
+	purse    *purse    // nil: no budgets
+	idle     []*live   // wait until it is known what dead nodes have spent
+	alarm    time.Time // when money can be moved again
 	out      output
 }
 
@@ -71,23 +74,35 @@ func (m *machine) step(now time.Time, in []input) *output {
 	for r := m.timers.due(m.now); r != nil; r = m.timers.due(m.now) {
 		m.touch(r)
 	}
-	for i := 0; i < len(m.dirty); i++ { // advancing never makes another run dirty
-		r := m.dirty[i]
-		r.dirty = false
-		m.advance(r)
+	if m.alarm = (time.Time{}); m.purse != nil {
+		m.giveBack()
 	}
-	clear(m.dirty)
-	m.dirty = m.dirty[:0]
+	for len(m.dirty) > 0 {
+		for i := 0; i < len(m.dirty); i++ { // money that comes back makes runs dirty that wait for it
+			r := m.dirty[i]
+			r.dirty = false
+			m.advance(r)
+		}
+		clear(m.dirty)
+		m.dirty = m.dirty[:0]
+		m.handOut()
+	}
 	m.handOut()
+	if m.purse != nil {
+		m.spend()
+	}
 	if !m.draining && !m.claiming && !m.claimAt.After(m.now) {
 		m.claiming, o.claim = true, true
 		m.claimAt = m.now.Add(claimEvery)
 	}
-	o.wake = m.timers.next()
+	if o.wake = m.timers.next(); !m.alarm.IsZero() {
+		o.wake = earlier(o.wake, m.alarm)
+	}
 	if !m.draining && !m.claiming && (o.wake.IsZero() || m.claimAt.Before(o.wake)) {
 		o.wake = m.claimAt
 	}
-	o.empty = m.draining && !m.claiming && m.running == 0 && m.flights == 0 && len(m.runs) == 0
+	o.empty = m.draining && !m.claiming && m.running == 0 && m.flights == 0 && len(m.runs) == 0 &&
+		(m.purse == nil || m.purse.closed || !m.purse.dead.done)
 	return o
 }
 
@@ -103,6 +118,8 @@ func (m *machine) take(in input) {
 		m.takeRun(in)
 	case claimed:
 		m.takeClaimed(in)
+	case ledger:
+		m.takeLedger(in)
 	case unborn:
 		if id := daruma.RunID(in); m.runs[id] == nil {
 			m.out.give = append(m.out.give, id)
@@ -142,6 +159,8 @@ func (m *machine) takeClaimed(in claimed) {
 	}
 	if in.more {
 		m.claimAt = m.now
+	} else if m.purse != nil {
+		m.purse.dead.claimed = true
 	}
 	if !in.next.IsZero() {
 		m.claimBy(in.next)
@@ -163,7 +182,7 @@ func (m *machine) takeRun(t taken) {
 		m.drop(old)
 	}
 	r := &live{run: t.run, id: t.info.ID, tenant: t.info.Tenant, epoch: t.info.Epoch, head: t.info.Head, last: t.last, agent: m.agents[t.info.Name]}
-	m.runs[r.id] = r
+	m.runs[r.id], r.sizes = r, t.sizes
 	switch daruma.KindOf(t.err) {
 	case daruma.KindUnavailable, daruma.KindTimeout, daruma.KindDown: // its events could not be read now
 		m.note(r.id, "the run could not be read", t.err)
@@ -175,6 +194,7 @@ func (m *machine) takeRun(t taken) {
 		m.quarantine(r, t.err)
 		return
 	}
+	m.lostCall(&t, r)
 	for _, a := range t.run.Approvals() {
 		r.open = append(r.open, a.ID)
 	}
@@ -205,6 +225,8 @@ func (m *machine) takeDone(d *done) {
 	m.running--
 	t := d.task
 	if i := slices.Index(m.ghosts, t); i >= 0 {
+		cost, _ := d.paid()
+		m.settle(t.hold, cost)
 		m.ghosts = slices.Delete(m.ghosts, i, i+1)
 		if r := m.runs[t.live.id]; r != nil {
 			m.touch(r)
@@ -223,81 +245,14 @@ func (m *machine) takeDone(d *done) {
 	switch {
 	case d.dropped:
 		r.unwant(t.cmd.ID) // the shell is stopping: left to the next
-	case !t.cancelled:
+		fallthrough
+	case t.cancelled:
+		cost, _ := d.paid()
+		m.settle(t.hold, cost)
+	default:
 		r.results = append(r.results, d)
 	}
 	m.touch(r)
-}
-
-func (m *machine) takeVerdict(f *flight, err error) {
-	m.flights--
-	r := f.live
-	if r.gone {
-		return
-	}
-	r.flight = nil
-	if err == nil {
-		m.acknowledged(r, f)
-		return
-	}
-	switch kind := daruma.KindOf(err); kind {
-	case daruma.KindDown:
-		m.out.down = err
-		m.drop(r)
-	case daruma.KindFenced, daruma.KindNotFound:
-		m.note(r.id, "the run belongs to somebody else now", err)
-		m.drop(r)
-	case daruma.KindConflict, daruma.KindExists:
-		if m.moved[r.id]++; m.moved[r.id] > maxMoved {
-			m.quarantine(r, err)
-			return
-		}
-		m.note(r.id, "the run has moved: it is read anew", err)
-		m.drop(r)
-		m.out.give = append(m.out.give, r.id)
-	case daruma.KindExhausted, daruma.KindUnavailable, daruma.KindTimeout, daruma.KindCancelled:
-		m.note(r.id, "a commit is tried again", err)
-		r.again = f
-		m.timers.add(m.now.Add(pause), r)
-	default:
-		if f.tx.State == daruma.Quarantined {
-			m.drop(r)
-			return
-		}
-		m.quarantine(r, err)
-	}
-}
-
-// acknowledged lets the run go on: its events are on disk.
-func (m *machine) acknowledged(r *live, f *flight) {
-	r.head = f.head
-	delete(m.moved, r.id)
-	if m.claiming {
-		for _, id := range r.folding {
-			m.lately[runPost{r.id, id}] = true
-		}
-	}
-	r.folding = r.folding[:0]
-	s := seen{run: r.id, events: f.tx.Events}
-	if f.tx.State.Finished() || f.tx.State == daruma.ParkedState || f.tx.State == daruma.Quarantined {
-		s.result = resultOf(&f.tx, r.run)
-	}
-	m.out.seen = append(m.out.seen, s)
-	if len(f.tx.Posts) > 0 {
-		m.claimBy(m.now) // the runs they are for may be ours
-	}
-	if !f.tx.Release {
-		m.touch(r)
-		return
-	}
-	if !f.tx.State.Finished() && !m.draining {
-		if len(r.posts) > 0 {
-			m.claimBy(m.now)
-		} else if !f.tx.WakeAt.IsZero() {
-			m.claimBy(f.tx.WakeAt)
-		}
-	}
-	m.drop(r)
 }
 
 // drop takes a run out of memory. What it still has running goes on as a
@@ -307,6 +262,7 @@ func (m *machine) drop(r *live) {
 		return
 	}
 	r.gone = true
+	m.letGo(r)
 	for _, t := range r.tasks {
 		if t.started {
 			m.ghosts = append(m.ghosts, t)
@@ -328,6 +284,7 @@ func (m *machine) handOut() {
 	for _, t := range m.ready {
 		switch {
 		case t.cancelled:
+			m.free(t.hold)
 		case m.running < m.workers:
 			t.started = true
 			m.running++

@@ -33,6 +33,9 @@ func (s *Shell) callModel(ctx context.Context, t *task) *done {
 		}
 		return modelFailed(t, answer, err)
 	}
+	if answer.Unpriced && t.hold != nil {
+		answer.Cost = t.hold.need // the most it can be
+	}
 	replied := daruma.Replied{Command: t.cmd.ID, Target: t.cmd.Target, Message: answer.Message, Finish: answer.Finish,
 		Usage: answer.Usage, Cost: answer.Cost, Unpriced: answer.Unpriced, Took: daruma.Duration(answer.Took)}
 	var blob *daruma.Blob
@@ -57,6 +60,9 @@ func (s *Shell) callModel(ctx context.Context, t *task) *done {
 }
 
 func modelFailed(t *task, answer *route.Answer, err error) *done {
+	if answer.Unpriced && t.hold != nil {
+		answer.Cost = t.hold.need // the most it can be
+	}
 	failed := daruma.ModelFailed{Command: t.cmd.ID, Target: t.cmd.Target, Kind: daruma.KindOf(err), Text: short(plain(err)),
 		Usage: answer.Usage, Cost: answer.Cost, Took: daruma.Duration(answer.Took)}
 	if e, ok := errors.AsType[*model.Error](err); ok {

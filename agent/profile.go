@@ -36,6 +36,9 @@ type Agent struct {
 	Compact daruma.Compaction
 	// MaxOutput bounds each answer in tokens. Zero means the provider's default.
 	MaxOutput int64
+	// Budget is the name of one of [Options.Budgets] from which its model calls
+	// are paid. Empty means none.
+	Budget string
 }
 
 // profile is an agent made ready.
@@ -46,12 +49,13 @@ type profile struct {
 	models []string
 	offer  []model.Tool      // all tools, as models are told
 	pins   map[string]string // of tools that have one, by name
+	terms  map[string]*term  // by target
 
 	windows map[string]int64 // of targets, where they are known
 }
 
 // profiles checks agents and makes them ready.
-func profiles(agents []Agent, models *route.Table) (map[string]*profile, error) {
+func profiles(agents []Agent, models *route.Table, recovery tool.Recovery) (map[string]*profile, error) {
 	if len(agents) == 0 {
 		return nil, daruma.Fail("agent.New", daruma.KindInvalid, "agents are empty; accepted: at least one")
 	}
@@ -60,7 +64,7 @@ func profiles(agents []Agent, models *route.Table) (map[string]*profile, error) 
 		if all[a.Name] != nil {
 			return nil, daruma.Fail("agent.New", daruma.KindInvalid, "agent %q is given twice; accepted: each name once", a.Name)
 		}
-		p, err := newProfile(a, models)
+		p, err := newProfile(a, models, recovery)
 		if err != nil {
 			return nil, &daruma.Failure{Op: "agent.New", Kind: daruma.KindInvalid, Err: err}
 		}
@@ -69,7 +73,7 @@ func profiles(agents []Agent, models *route.Table) (map[string]*profile, error) 
 	return all, checkChildren(all)
 }
 
-func newProfile(a Agent, models *route.Table) (*profile, error) {
+func newProfile(a Agent, models *route.Table, recovery tool.Recovery) (*profile, error) {
 	if strings.TrimSpace(a.Name) == "" {
 		return nil, daruma.Fail("", daruma.KindInvalid, "agent name is empty; accepted: any text that names it")
 	}
@@ -108,7 +112,7 @@ func newProfile(a Agent, models *route.Table) (*profile, error) {
 	if a.MaxOutput < 0 {
 		return nil, bad("max_output is %d; accepted: 0 for the provider's default, or more", a.MaxOutput)
 	}
-	set, err := tool.NewSetWith(tool.Options{Approve: a.Limits.Approve}, a.Tools...)
+	set, err := tool.NewSetWith(tool.Options{Approve: a.Limits.Approve, Recovery: recovery}, a.Tools...)
 	if err != nil {
 		return nil, bad("tools: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,12 +25,20 @@ type Options struct {
 	Agents []Agent
 	// Models are the targets that agents name.
 	Models *route.Table
+	// Budgets bound what runs spend together: those of agents that name one, and
+	// of models in ModelBudgets. Only one shell on a journal may have budgets.
+	Budgets []Budget
+	// ModelBudgets are names of Budgets by the targets whose calls are paid from
+	// them, besides the budget of the agent.
+	ModelBudgets map[string]string
 	// Node is the name under which this process owns runs. It must differ
 	// from that of any other process on the journal. Empty means a random one.
 	Node string
 	// Grace is how long calls in flight may go on after the context of
 	// [Shell.Run] has ended. Zero means 30 s; negative means not at all.
 	Grace time.Duration
+	// Degrade says how runs begin while something they need does not work.
+	Degrade Degrade
 	// Workers is how many commands are performed at once. Zero means 256.
 	Workers int
 	// Observe, where set, is called with the events of a run after they are
@@ -46,10 +55,12 @@ type Options struct {
 type Shell struct {
 	journal  daruma.Journal
 	agents   map[string]*profile
+	budgets  []Budget
 	models   *route.Table
 	node     string
 	grace    time.Duration
 	workers  int
+	degrade  Degrade
 	observe  func(daruma.RunID, []daruma.Event)
 	log      *slog.Logger
 	inputs   chan input
@@ -82,14 +93,20 @@ func New(o Options) (*Shell, error) {
 	case o.Workers < 0:
 		return nil, daruma.Fail(op, daruma.KindInvalid, "workers is %d; accepted: 0 for the default, or more", o.Workers)
 	}
-	agents, err := profiles(o.Agents, o.Models)
+	if o.Degrade.Force > daruma.Static {
+		return nil, daruma.Fail(op, daruma.KindInvalid, "degrade.force is %v; accepted: a level", o.Degrade.Force)
+	}
+	agents, err := profiles(o.Agents, o.Models, o.Degrade.Tools)
 	if err != nil {
+		return nil, err
+	}
+	if err := terms(&o, agents); err != nil {
 		return nil, err
 	}
 	s := &Shell{
 		journal: o.Journal, agents: agents, models: o.Models, node: o.Node,
 		grace: cmp.Or(o.Grace, 30*time.Second), workers: cmp.Or(o.Workers, 256),
-		observe: o.Observe, log: o.Logger,
+		degrade: o.Degrade, observe: o.Observe, log: o.Logger, budgets: slices.Clone(o.Budgets),
 		inputs: make(chan input, 1024), begun: make(chan struct{}), finished: make(chan struct{}),
 	}
 	if s.node == "" {

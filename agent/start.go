@@ -124,6 +124,12 @@ func born(tx daruma.Tx) taken {
 	t := taken{info: daruma.RunInfo{ID: tx.Run, Tenant: tx.Tenant, Type: tx.Type, Name: tx.Name, Head: head, Epoch: 1, Node: tx.Node},
 		fresh: events, last: events[head-1].Time}
 	t.run, t.err = foldSafely(tx.Run, tx.Tenant, events)
+	for _, b := range tx.Blobs {
+		if t.sizes == nil {
+			t.sizes = map[daruma.Digest]int64{}
+		}
+		t.sizes[b.Digest] = int64(len(b.Bytes))
+	}
 	return t
 }
 

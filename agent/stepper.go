@@ -45,7 +45,7 @@ func NewStepper(o Options) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stepper{s, newMachine(s.agents, s.workers)}, nil
+	return &Stepper{s, s.machine()}, nil
 }
 
 // Input is something that happened. The zero Input is nothing.
@@ -146,6 +146,10 @@ func (s *Stepper) Start(ctx context.Context, now time.Time, start Start, nonce s
 // Claim claims runs, as due.Claim asks for, and folds them. The input says
 // what came of it, errors of the journal too.
 func (s *Stepper) Claim(ctx context.Context, now time.Time) Input { return Input{s.s.claim(ctx, now)} }
+
+// Ledger reads what dead processes have held of budgets. With budgets it is an
+// input of the first step, without which no call is paid.
+func (s *Stepper) Ledger(ctx context.Context) Input { return Input{s.s.ledger(ctx)} }
 
 // Commit asks the journal for its verdicts. The input holds them, errors of
 // the journal too.
