@@ -136,7 +136,7 @@ func (r *Run) applyStarted(p Started) error {
 	}
 	s.Messages = append(s.Messages, p.Input)
 	s.Model = modelStep{N: r.number(), Attempt: 1}
-	return nil
+	return r.lower(p.Lowered)
 }
 
 // applyClaimed is where a crash shows: what had an intent and no result may
@@ -171,7 +171,7 @@ func (r *Run) applyReplied(p Replied) error {
 	}
 	s.Calls = make([]callStep, len(p.Message.Calls))
 	for i, c := range p.Message.Calls {
-		s.Calls[i] = callStep{ID: c.ID, Name: c.Name, Args: c.Arguments, Tool: c.Name, N: r.number(), Attempt: 1}
+		s.Calls[i] = callStep{ID: c.ID, Name: c.Name, Args: c.Arguments, Tool: r.standIn(c.Name), N: r.number(), Attempt: 1}
 		if canon := canonicalArgs(c.Arguments); canon != c.Arguments {
 			s.Calls[i].Canon = canon
 		}
@@ -332,6 +332,7 @@ func (r *Run) applyTurnEnded(p TurnEnded) error {
 		c := &s.Calls[i]
 		s.Messages = append(s.Messages, c.message())
 		if c.Tool != c.Name && !c.Failed {
+			s.Level = max(s.Level, OtherTool)
 			s.Notes = append(s.Notes, "Note from the runtime: "+c.Name+" did not work; "+c.Tool+" answered in its place.")
 		}
 	}

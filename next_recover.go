@@ -184,21 +184,10 @@ func (r *Run) otherModel() string {
 }
 
 // alternative returns the best tool that may stand in for a failed one, ""
-// for none: named as an alternative or of the same capability, untried, and
-// reading only, unless a policy lets a writing tool replace this one.
+// for none: see [StandIns].
 func (r *Run) alternative(c *callStep, spec ToolSpec) string {
-	names := slices.Clone(spec.Alternatives)
-	if spec.Capability != "" {
-		for _, t := range r.s.Start.Tools {
-			if t.Capability == spec.Capability && !slices.Contains(names, t.Name) {
-				names = append(names, t.Name)
-			}
-		}
-	}
-	for _, name := range names {
-		other, known := r.spec(name)
-		reads := spec.Effect == Read && other.Effect == Read
-		if known && name != c.Tool && !slices.Contains(c.Tried, name) && (reads || spec.ReplaceWrite) {
+	for _, name := range StandIns(r.s.Start.Tools, spec.Name) {
+		if name != c.Tool && !slices.Contains(c.Tried, name) {
 			return name
 		}
 	}

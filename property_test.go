@@ -122,6 +122,15 @@ func newWorld(t testing.TB, seed uint64) *world {
 		st.Tools = append(st.Tools, spec)
 	}
 	st.Limits = daruma.Limits{Steps: 1 + w.one(40), Parallel: 1 + w.one(4), Reflections: 1 + w.one(4), Claims: 2 + w.one(4)}
+	if l := (daruma.Lowered{Why: "said so"}); w.one(4) == 0 {
+		l.Target, l.Tools = st.Models[w.one(len(st.Models))], map[string]string{}
+		for _, spec := range st.Tools {
+			if names := daruma.StandIns(st.Tools, spec.Name); len(names) > 0 && w.one(2) == 0 {
+				l.Tools[spec.Name] = names[0]
+			}
+		}
+		st.Lowered = &l
+	}
 	if w.one(3) == 0 {
 		st.Compact, st.Windows = daruma.CompactResults, map[string]int64{"m0": int64(50 + w.one(2000)), "m1": int64(50 + w.one(2000))}
 	}

@@ -195,6 +195,8 @@ func (s *script) start(words []string) {
 			st.Models = strings.Split(value, ",")
 		case "input":
 			st.Input.Text = value
+		case "lower":
+			st.Lowered = lowered(s.t, value)
 		case "compact":
 			noError(s.t, st.Compact.UnmarshalText([]byte(value)))
 		case "windows": // windows=primary:1000,backup:4000
@@ -492,6 +494,27 @@ func (s *script) late(words []string) {
 func (s *script) post(topic, key string, body []byte) {
 	s.posts++
 	s.receive(daruma.Post{Topic: topic, Key: cmp.Or(key, strconv.Itoa(s.posts)), Payload: body, By: "user:bob"})
+}
+
+// lowered reads "other_model:target=backup", "other_tool:tools=a/b",
+// "partial:without=mail", "static".
+func lowered(t testing.TB, text string) *daruma.Lowered {
+	parts := strings.Split(text, ":")
+	l := &daruma.Lowered{Why: "said so"}
+	noError(t, l.Level.UnmarshalText([]byte(parts[0])))
+	for _, p := range parts[1:] {
+		name, value, _ := strings.Cut(p, "=")
+		switch name {
+		case "target":
+			l.Target = value
+		case "tools":
+			from, to, _ := strings.Cut(value, "/")
+			l.Tools = map[string]string{from: to}
+		case "without":
+			l.Without = strings.Split(value, "+")
+		}
+	}
+	return l
 }
 
 // long reads "300*text" as the text, repeated to so many bytes.

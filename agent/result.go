@@ -17,6 +17,7 @@ type Result struct {
 	Finished  *daruma.Finished  // nil unless it ended
 	Parked    *daruma.Parked    // nil unless it is parked
 	Approvals []daruma.Approval // open ones of a parked run
+	Level     daruma.Level      // how much of the full service it got so far
 	Falls     []daruma.Fall     // what went wrong on the way, oldest first
 	Usage     daruma.Usage
 	Cost      daruma.Money
@@ -45,7 +46,7 @@ func resultOf(tx *daruma.Tx, run *daruma.Run) *Result {
 // ResultOf returns where a folded run stands, such as one of [Read].
 func ResultOf(run *daruma.Run) Result {
 	return Result{
-		Run: run.ID(), State: run.State(), Note: run.Note(),
+		Run: run.ID(), State: run.State(), Note: run.Note(), Level: run.Level(),
 		Finished: run.Finished(), Parked: run.Parked(), Approvals: slices.Clone(run.Approvals()),
 		Falls: slices.Clone(run.Falls()), Usage: run.Usage(), Cost: run.Cost(), Steps: run.Steps(),
 	}

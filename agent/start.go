@@ -29,7 +29,8 @@ type Start struct {
 	// Limits override those of the agent: every field that is not zero.
 	Limits daruma.Limits
 
-	parent *daruma.Parent // of a sub-run
+	parent  *daruma.Parent  // of a sub-run
+	lowered *daruma.Lowered // where the run begins
 }
 
 // Start makes a run durable and returns its id; nothing of it is lost from
@@ -59,6 +60,7 @@ func (s *Shell) Start(ctx context.Context, start Start) (daruma.RunID, error) {
 	} else if err := start.ID.Check(); err != nil {
 		return "", err
 	}
+	start.lowered = s.lowered(p, now)
 	tx := p.first(start, now, nonce(16))
 	err := s.begin(ctx, tx)
 	if taken, ok := errors.AsType[*daruma.KeyTaken](err); ok && taken.Same && start.Key != "" {
@@ -139,7 +141,7 @@ func (p *profile) first(start Start, now time.Time, nonce string) daruma.Tx {
 	started := daruma.Started{
 		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
 		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce, Key: start.Key, Parent: start.parent,
-		Input: daruma.Message{Role: daruma.RoleUser}, Compact: p.Compact, Windows: p.windows,
+		Input: daruma.Message{Role: daruma.RoleUser}, Compact: p.Compact, Windows: p.windows, Lowered: start.lowered,
 	}
 	var blob *daruma.Blob
 	started.Input.Text, started.Input.Ref, blob = inline(start.Input)

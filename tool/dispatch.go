@@ -61,10 +61,14 @@ func (s *Set) Dispatch(ctx context.Context, call Call) (Result, error) {
 	switch kind := daruma.KindOf(err); {
 	case err == nil:
 		done(false)
+		if m.health.Record(time.Now(), false) {
+			m.breaker.Reset() // failures of before would open it again
+		}
 	case errors.Is(err, guard.ErrFull), kind == daruma.KindCancelled, ctx.Err() != nil:
 		// Says nothing about the tool.
 	default:
 		done(dependency(kind))
+		m.health.Record(time.Now(), dependency(kind))
 	}
 	return result, err
 }

@@ -27,6 +27,9 @@ type Options struct {
 	Parallel int
 	// Wait is how long a call waits for a place. Zero means 5 seconds.
 	Wait time.Duration
+	// Recovery says when a tool counts as failing and when as well again, for
+	// those who choose what to call. Zero means the defaults.
+	Recovery Recovery
 }
 
 // Set is the tools of an agent. Make one with [NewSet]; its tools are fixed
@@ -47,6 +50,7 @@ type member struct {
 	Tool
 	schema  *check.Schema
 	breaker *guard.Breaker
+	health  *guard.Health
 	places  *guard.Bulkhead
 	behind  int // functions left behind; guarded by Set.mu
 
@@ -140,6 +144,7 @@ func newMember(options Options, t Tool) (*member, error) {
 	spec.Alternatives = slices.Clone(spec.Alternatives)
 	return &member{Tool: t, schema: schema, seed: maphash.MakeSeed(),
 		breaker: guard.NewBreaker(guard.BreakerOptions{}),
+		health:  guard.NewHealth(options.Recovery),
 		places:  guard.NewBulkhead(guard.BulkheadOptions{Limit: options.Parallel, Wait: options.Wait}),
 	}, nil
 }

@@ -27,6 +27,7 @@ type config struct {
 	Profiles map[string]limitsConfig `yaml:"profiles"` // named limits; "coding" is built in
 	Ladder   ladderConfig            `yaml:"ladder"`   // for every agent, by signal
 	Grace    string                  `yaml:"grace"`    // how long a stop waits for calls in flight; default 30s
+	Degrade  degradeConfig           `yaml:"degrade"`  // how runs begin while something does not work
 
 	file    string                 // where it was read from; empty: nowhere
 	root    *ast.File              // for positions

@@ -23,6 +23,8 @@ type system struct {
 	agents []agent.Agent
 	models *route.Table
 	grace  time.Duration
+
+	degrade agent.Degrade
 }
 
 // build checks the whole configuration and makes agents, tools and targets of
@@ -31,6 +33,9 @@ func (c *config) build() (*system, error) {
 	sys := &system{}
 	var err error
 	if sys.grace, err = c.duration("grace", c.Grace); err != nil {
+		return nil, err
+	}
+	if sys.degrade, err = c.buildDegrade(); err != nil {
 		return nil, err
 	}
 	if sys.models, err = c.buildModels(); err != nil {

@@ -56,6 +56,7 @@ func (c *config) explain(sys *system) []setting {
 		grace = "30s"
 	}
 	add("grace", grace)
+	c.explainDegrade(sys, add)
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m, path := c.Models[name], "models."+name
 		if m.Script != "" {

@@ -18,10 +18,14 @@ import (
 
 func (c *config) buildModels() (*route.Table, error) {
 	var targets []route.Target
+	recovery, err := c.recovery()
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m := c.Models[name]
 		path := "models." + name
-		t := route.Target{Name: name, Model: m.Model, MaxOutput: m.MaxOutput}
+		t := route.Target{Name: name, Model: m.Model, MaxOutput: m.MaxOutput, Recovery: recovery}
 		if t.Model == "" {
 			t.Model = name
 		}
@@ -40,7 +44,6 @@ func (c *config) buildModels() (*route.Table, error) {
 			}
 			t.Price = daruma.Price{Input: perToken(p.Input), Cached: perToken(p.Cached), Output: perToken(p.Output), Free: p.Free}
 		}
-		var err error
 		if t.Extra, err = c.extra(path+".extra", m.Extra); err != nil {
 			return nil, err
 		}

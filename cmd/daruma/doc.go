@@ -22,6 +22,9 @@
 //	# or postgres://user:${PGPASSWORD}@host/database?schema=daruma; ${NAME} is
 //	# taken from the environment; PGPASSWORD and a passfile work without it
 //	grace: 30s                   # how long a stop waits for calls in flight
+//	degrade:                     # runs begin at another model or tool while the first is failing
+//	  failures: 3                # in a row; then successes: 3, over: 30s at least, until it is well again
+//	  force: other_model         # for drills: or other_tool, partial, static; full: never begin lower
 //	models:
 //	  primary:
 //	    url: https://api.example/v1

@@ -146,12 +146,12 @@ type resultJSON struct {
 
 func jsonOf(r agent.Result, answered string) resultJSON {
 	out := resultJSON{Run: r.Run, State: r.State, Parked: r.Parked, Approvals: r.Approvals,
-		Falls: r.Falls, Steps: r.Steps, Usage: r.Usage, Cost: r.Cost.String(), Text: r.Note}
+		Level: r.Level, Falls: r.Falls, Steps: r.Steps, Usage: r.Usage, Cost: r.Cost.String(), Text: r.Note}
 	if out.Falls == nil {
 		out.Falls = []daruma.Fall{}
 	}
 	if f := r.Finished; f != nil {
-		out.Level, out.Answer, out.Missing, out.Text = f.Level, f.Answer, f.Missing, f.Text
+		out.Answer, out.Missing, out.Text = f.Answer, f.Missing, f.Text
 		out.Undone, out.Remaining = f.Compensated, f.Remaining
 	} else if out.Answered = answered; answered != "" {
 		out.Next = []string{"daruma resume " + string(r.Run)}
@@ -192,7 +192,7 @@ func (p *program) result(r agent.Result) error {
 	default:
 		fmt.Fprintf(p.out, "\n%s: %s\n", r.State, printable(r.Note))
 	}
-	fmt.Fprintf(p.out, "%s %s, %s, %s, %s, %s\n", r.Run, r.State, plural(r.Steps, "step"), plural(int(r.Usage.Total()), "token"), r.Cost, plural(len(r.Falls), "fall"))
+	fmt.Fprintf(p.out, "%s %s, %s, %s, %s, %s\n", r.Run, stateText(r.State, r.Level), plural(r.Steps, "step"), plural(int(r.Usage.Total()), "token"), r.Cost, plural(len(r.Falls), "fall"))
 	return stateCode(r.State)
 }
 

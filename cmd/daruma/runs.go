@@ -32,6 +32,7 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 	var infos []daruma.RunInfo
 	var answered map[daruma.RunID]string
 	origins, parents := map[daruma.RunID]daruma.RunID{}, map[daruma.RunID]daruma.RunID{}
+	levels := map[daruma.RunID]*daruma.Level{}
 	j, err := p.look(ctx)
 	switch {
 	case daruma.KindOf(err) == daruma.KindNotFound: // no file, no runs
@@ -52,6 +53,9 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 			if origins[r.ID], err = originOf(ctx, j, r.ID); err != nil {
 				return err
 			}
+			if levels[r.ID], err = levelOf(ctx, j, r); err != nil {
+				return err
+			}
 			if parents[r.ID], err = parentOf(ctx, j, r.ID); err != nil {
 				return err
 			}
@@ -63,10 +67,12 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 			Answered string       `json:"answered,omitempty"` // what the run has not acted on yet
 			Origin   daruma.RunID `json:"origin,omitempty"`   // the run it was forked from
 			Parent   daruma.RunID `json:"parent,omitempty"`   // the run whose sub-run it is
+
+			Level *daruma.Level `json:"level,omitempty"` // of a finished run: how much of the full service it got
 		}
 		all := make([]listed, len(infos))
 		for i, r := range infos {
-			all[i] = listed{r, answered[r.ID], origins[r.ID], parents[r.ID]}
+			all[i] = listed{r, answered[r.ID], origins[r.ID], parents[r.ID], levels[r.ID]}
 		}
 		return p.writeJSON(all)
 	}
@@ -84,6 +90,9 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		}
 		if origin := origins[r.ID]; origin != "" {
 			note = strings.TrimSuffix("fork of "+string(origin)+"; "+note, "; ")
+		}
+		if level := levels[r.ID]; level != nil && *level != daruma.Full {
+			note = "level " + level.String() + "; " + note
 		}
 		fmt.Fprintf(p.out, "%-31s %-11s %-12s %s  %s\n", r.ID, r.State, short(r.Name), r.Updated.Local().Format(time.DateTime), printable(note))
 	}
@@ -146,7 +155,7 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 		}{jsonOf(result, answered[id]), run.Forked(), forks, steps, run.Effects(), children, events})
 	}
 	var s story
-	fmt.Fprintf(p.out, "%s  %s  %s\n\n", id, info.Name, run.State())
+	fmt.Fprintf(p.out, "%s  %s  %s\n\n", id, info.Name, stateText(run.State(), run.Level()))
 	step := ""
 	for _, e := range events {
 		for len(steps) > 0 && steps[0].Seq < e.Seq {

@@ -24,12 +24,18 @@ type Target struct {
 	Extra     map[string]json.RawMessage // fields of every request that the provider knows and Daruma does not; a request's own go before them
 	Patience  model.Patience             // deadlines besides the provider's own; zero means none
 	Breaker   Breaker                    // when to stop calling it; zero means the defaults
+	Recovery  Recovery                   // when work begins with it again after it has failed; zero means the defaults
 }
 
 // Breaker says when calls of a target stop and come back. The zero Breaker
 // opens at a quarter of failures among at least ten calls of a minute, and
 // lets a probe through after 15 seconds.
 type Breaker = guard.BreakerOptions
+
+// Recovery says when a target counts as failing and when as well again, for
+// those who choose where to begin. The zero Recovery is three failures in a row,
+// then three successes over 30 seconds at least.
+type Recovery = guard.HealthOptions
 
 // Table holds the targets. It does not change, and is safe for concurrent use.
 type Table struct {
@@ -41,6 +47,7 @@ type Table struct {
 type lane struct {
 	Target
 	breaker *guard.Breaker
+	health  *guard.Health
 }
 
 // NewTable returns a table of the targets, best first. Errors are of [daruma.KindInvalid]: a
@@ -63,7 +70,7 @@ func NewTable(targets ...Target) (*Table, error) {
 			target.Model = target.Name
 		}
 		t.order = append(t.order, target.Name)
-		t.lanes[target.Name] = &lane{target, guard.NewBreaker(target.Breaker)}
+		t.lanes[target.Name] = &lane{target, guard.NewBreaker(target.Breaker), guard.NewHealth(target.Recovery)}
 	}
 	return t, nil
 }
@@ -151,8 +158,16 @@ func (t *Table) Watch(ctx context.Context, target string, r *model.Request, watc
 	switch verdict(ctx, err) {
 	case good:
 		done(false)
+		if l.health.Record(time.Now(), false) {
+			l.breaker.Reset() // failures of before would open it again
+		}
 	case bad:
 		done(true)
+		l.health.Record(time.Now(), true)
+	default:
+		if useless(err) {
+			l.health.Record(time.Now(), true)
+		}
 	}
 	model.Identify(&reply.Message, r.Messages)
 	a := &Answer{Reply: reply, Took: time.Since(start)}
