@@ -104,8 +104,8 @@ func (b *Budget) softAmount() daruma.Money {
 	return daruma.Money(float64(b.Amount) * soft)
 }
 
-// block is how much is drawn at once.
-func (b *Budget) block() daruma.Money {
+// Drawn returns how much is drawn at once: Block, or what that is by default.
+func (b *Budget) Drawn() daruma.Money {
 	if b.Block > 0 {
 		return b.Block
 	}
@@ -119,9 +119,9 @@ type term struct {
 	budgets []*Budget // none: nothing is reserved from
 }
 
-// guessedOutput is how long an answer is taken to be at most where nothing
+// AssumedOutput is how long, in tokens, an answer is taken to be at most where nothing
 // bounds it.
-const guessedOutput = 8192
+const AssumedOutput = 8192
 
 // terms gives every profile the terms of every target.
 func terms(o *Options, agents map[string]*profile) error {
@@ -180,7 +180,7 @@ func newTerm(target route.Target, output int64, budgets ...*Budget) *term {
 		t.output = target.MaxOutput
 	}
 	if t.output == 0 {
-		t.output = guessedOutput
+		t.output = AssumedOutput
 	}
 	for _, b := range budgets {
 		if b != nil && !slices.Contains(t.budgets, b) {

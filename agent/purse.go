@@ -111,7 +111,7 @@ func (p *purse) account(tenant daruma.Tenant, b *Budget, at time.Time) *account 
 
 func (p *purse) grant(a *account) daruma.Grant {
 	p.last++
-	return daruma.Grant{ID: fmt.Sprintf("%s.%d", p.prefix, p.last), Budget: a.key.row, Node: p.node, Limit: a.budget.Amount, Size: a.budget.block()}
+	return daruma.Grant{ID: fmt.Sprintf("%s.%d", p.prefix, p.last), Budget: a.key.row, Node: p.node, Limit: a.budget.Amount, Size: a.budget.Drawn()}
 }
 
 // reserve takes the amount from every account, or says which one has too
@@ -136,7 +136,7 @@ func (a *account) spent(amount daruma.Money) bool {
 
 // want is how much the account should have room for without drawing: a block,
 // or as much again as is reserved.
-func (a *account) want() daruma.Money { return max(a.budget.block(), a.grant.Reserved()) }
+func (a *account) want() daruma.Money { return max(a.budget.Drawn(), a.grant.Reserved()) }
 
 // draw returns the movement that makes room for the amount, nil where that is
 // not the time for it.

@@ -103,7 +103,7 @@ func (r *Remote) Post(ctx context.Context, p daruma.Post) (fresh bool, err error
 	return r.reads.post(ctx, &p, r.src.channel)
 }
 
-// Commit starts runs that nobody holds; any other Tx is KindDenied. KindDoubt
+// Commit starts runs that nobody holds, and raises budgets; any other Tx is KindDenied. KindDoubt
 // means that the connection broke before the answer came: the run is there or
 // not.
 func (r *Remote) Commit(ctx context.Context, txs []daruma.Tx) []error {

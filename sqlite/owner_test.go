@@ -122,6 +122,14 @@ func TestSocket(t *testing.T) {
 			if k, ok := errors.AsType[*daruma.KeyTaken](got[4]); !ok || k.Run != "keyed" || !k.Same {
 				t.Errorf("the key's holder is lost on the way: %v", got[4])
 			}
+			raise := daruma.Tx{Spends: []daruma.Spend{{Op: daruma.SpendRaise, Budget: "b", Grant: "raise:1", Amount: 5}}}
+			draw := daruma.Tx{Spends: []daruma.Spend{raise.Spends[0], {Budget: "b", Limit: 9, Grant: "g", Amount: 5}}}
+			if got := r.Commit(t.Context(), []daruma.Tx{draw, raise, raise}); daruma.KindOf(got[0]) != daruma.KindDenied || got[1] != nil || daruma.KindOf(got[2]) != daruma.KindExists {
+				t.Errorf("a draw, a raise, the same raise: %v", got)
+			}
+			if all, err := r.Budgets(t.Context()); err != nil || len(all) != 1 || all[0].Raised != 5 || all[0].Spent != 0 {
+				t.Errorf("budgets: %+v, %v", all, err)
+			}
 			woken(t, db)
 			p := daruma.Post{Run: "keyed", Topic: "cancel", Key: "1", By: "user:ann", Payload: []byte(`{"text":"stop"}`)}
 			for i, want := range []bool{true, false} {

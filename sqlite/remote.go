@@ -25,6 +25,7 @@ type Remote struct {
 // posting, and starting runs. [*DB] and [*Remote] have it.
 type Access interface {
 	daruma.Reader
+	daruma.Ledger
 
 	// Posts returns the posts for a run that its owner has not folded in yet,
 	// oldest first; the empty id asks for those of every run.
@@ -34,7 +35,7 @@ type Access interface {
 	Post(ctx context.Context, p daruma.Post) (fresh bool, err error)
 
 	// Commit is that of [daruma.Journal]; through a [*Remote] only Txs that
-	// start a run held by nobody pass, any other is KindDenied.
+	// start a run held by nobody or raise budgets pass, any other is KindDenied.
 	Commit(ctx context.Context, txs []daruma.Tx) []error
 
 	// Close gives up what was opened: the file where this process owns it,

@@ -49,6 +49,7 @@ type grammar struct {
 	Reject  rejectCommand  `cmd:"" help:"Say no to an open approval."`
 	Answer  answerCommand  `cmd:"" help:"Answer the question a run is parked with."`
 	Cancel  cancelCommand  `cmd:"" help:"Stop a run: what is in flight ends first."`
+	Budgets budgetsCommand `cmd:"" help:"Show what is left of budgets, or raise one."`
 	Fake    fakeCommand    `cmd:"" help:"Serve a scripted model provider that fails on purpose."`
 	Bench   benchCommand   `cmd:"" help:"Measure."`
 	Conf    configCommand  `cmd:"" name:"config" help:"Look at the configuration."`

@@ -23,6 +23,7 @@ type config struct {
 	Tools    map[string]toolConfig   `yaml:"tools"`    // by name
 	MCP      map[string]mcpConfig    `yaml:"mcp"`      // servers of tools, by name
 	Agents   map[string]agentConfig  `yaml:"agents"`   // by name
+	Budgets  map[string]budgetConfig `yaml:"budgets"`  // by name
 	Limits   limitsConfig            `yaml:"limits"`   // for every agent
 	Profiles map[string]limitsConfig `yaml:"profiles"` // named limits; "coding" is built in
 	Ladder   ladderConfig            `yaml:"ladder"`   // for every agent, by signal
@@ -46,6 +47,7 @@ type modelConfig struct {
 	Window    int64          `yaml:"window"`     // tokens it reads and writes at once; default: not known
 	Extra     map[string]any `yaml:"extra"`      // more fields of every request, such as thinking
 	Price     *priceConfig   `yaml:"price"`
+	Budget    string         `yaml:"budget"` // from which its calls are paid, besides that of the agent
 }
 
 // priceConfig is in US dollars per million tokens.
@@ -81,6 +83,7 @@ type agentConfig struct {
 	Models       []string     `yaml:"models"` // names, best first
 	Tools        []string     `yaml:"tools"`  // names, and SERVER/TOOL or SERVER/* of mcp
 	Profile      string       `yaml:"profile"`
+	Budget       string       `yaml:"budget"` // from which its model calls are paid
 	Limits       limitsConfig `yaml:"limits"`
 	Ladder       ladderConfig `yaml:"ladder"`
 	Compact      string       `yaml:"compact"` // what is left out of a conversation that is too long: results (default) or off

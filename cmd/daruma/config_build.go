@@ -25,6 +25,9 @@ type system struct {
 	grace  time.Duration
 
 	degrade agent.Degrade
+
+	budgets      []agent.Budget
+	modelBudgets map[string]string
 }
 
 // build checks the whole configuration and makes agents, tools and targets of
@@ -62,7 +65,7 @@ func (c *config) build() (*system, error) {
 		}
 		sys.agents = append(sys.agents, a)
 	}
-	return sys, nil
+	return sys, c.buildBudgets(sys)
 }
 
 // noAgents is the error of a command that performs runs and has nobody to do it.
@@ -112,8 +115,19 @@ func (c *config) buildTools() (map[string]tool.Tool, error) {
 			return nil, err
 		}
 		spec.Timeout = daruma.Duration(timeout)
+		if spec.Compensate, err = c.compensation(path+".compensate", t.Compensate); err != nil {
+			return nil, err
+		}
+		if t.Agent != "" {
+			built, err := c.agentTool(path, name, t, spec)
+			if err != nil {
+				return nil, err
+			}
+			tools[name] = built
+			continue
+		}
 		if t.URL == "" {
-			return nil, c.bad(path, "no url; accepted: the http or https address that calls are posted to")
+			return nil, c.bad(path, "no url; accepted: url, the http or https address that calls are posted to, or agent")
 		}
 		for _, other := range t.Alternatives {
 			if _, ok := c.Tools[other]; !ok && len(c.MCP) == 0 { // else it may be one of a server's
@@ -157,14 +171,14 @@ func webAddress(text string) error {
 }
 
 func withoutAlternatives(t tool.Tool) tool.Tool {
-	t.Spec.Alternatives = nil
+	t.Spec.Alternatives, t.Spec.Compensate = nil, nil
 	return t
 }
 
 func (c *config) buildAgent(name string, tools map[string]tool.Tool) (agent.Agent, error) {
 	a := c.Agents[name]
 	path := "agents." + name
-	out := agent.Agent{Name: name, Instructions: a.Instructions, Models: a.Models}
+	out := agent.Agent{Name: name, Instructions: a.Instructions, Models: a.Models, Budget: a.Budget}
 	if len(a.Models) == 0 {
 		return out, c.bad(path, "no models; accepted: a list of %s", names(c.Models))
 	}
@@ -201,6 +215,9 @@ func (c *config) buildAgent(name string, tools map[string]tool.Tool) (agent.Agen
 		out.Tools = append(out.Tools, built)
 	}
 	c.withoutMissing(a, out.Tools)
+	if err := c.checkCompensations(path, out.Tools); err != nil {
+		return out, err
+	}
 	var err error
 	if out.Limits, err = c.buildLimits(path, a); err != nil {
 		return out, err

@@ -102,6 +102,7 @@ func (c *config) explain(sys *system) []setting {
 		add(path+".effect", effect)
 	}
 	c.explainMCP(add)
+	c.explainBudgets(sys, add)
 	for _, a := range sys.agents {
 		path := "agents." + a.Name
 		add(path+".models", strings.Join(a.Models, ", "))

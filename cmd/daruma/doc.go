@@ -8,6 +8,7 @@
 //	daruma resume [RUN]          go on with what a dead process left, or past a raised limit
 //	daruma serve                 own the journal and perform every run, until interrupted
 //	daruma approve | reject | answer | cancel
+//	daruma budgets               what is spent, held and left of budgets; raise NAME USD
 //	daruma fake SCRIPT           a model provider that fails on purpose
 //	daruma bench recover         scripted falls: Daruma beside a bare loop
 //	daruma config explain        every effective value and where it came from
@@ -54,6 +55,10 @@
 //	    repeat: replay           # an equal call again: replay the result, ask, allow; default by effect
 //	    approve: false           # ask before every call
 //	    timeout: 10s
+//	    compensate:              # how a call is undone, see cancel --compensate
+//	      tool: charge_again
+//	      args: {order: $args/order, refund: $result/id}   # JSON pointers; default: the same arguments
+//	  research: {agent: researcher, description: Asks the researcher}   # each call is a sub-run
 //	mcp:
 //	  files:                     # an MCP server: a program, or url: for streamable HTTP
 //	    command: ./bin/mcp-server-filesystem   # with a slash beside this file, else from PATH
@@ -86,6 +91,10 @@
 //	    compact: results         # what may be left out: results of tools, the oldest first; or off
 //	    ladder:
 //	      tool_failed: [{remedy: retry, max: 2, first: 1s}, {remedy: escalate}]
+//	      policy_denied: [{remedy: abort, compensate: true}]   # undo what was done, then end
+//	    budget: team             # from which its model calls are paid, which all need a price; of a model as well
+//	budgets:
+//	  team: {amount: 20, per: day, soft: 0.8}   # dollars; per day or month (UTC), or total, which is the default
 //	limits: {}                   # for every agent
 //	profiles: {}                 # named limits
 //	ladder: {}                   # for every agent, by signal

@@ -105,7 +105,8 @@ func (c *config) shell(j daruma.Journal, observe func(daruma.RunID, []daruma.Eve
 	if err != nil {
 		return nil, err
 	}
-	return agent.New(agent.Options{Journal: j, Agents: sys.agents, Models: sys.models, Grace: sys.grace, Degrade: sys.degrade, Observe: observe})
+	return agent.New(agent.Options{Journal: j, Agents: sys.agents, Models: sys.models, Grace: sys.grace, Degrade: sys.degrade, Observe: observe,
+		Budgets: sys.budgets, ModelBudgets: sys.modelBudgets})
 }
 
 // writeJSON prints a value as indented JSON.

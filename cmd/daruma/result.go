@@ -93,14 +93,18 @@ func nextSteps(r agent.Result) []string {
 		return lines
 	}
 	switch r.Parked.Reason {
+	case daruma.ParkMoney:
+		if r.Parked.Budget != "" {
+			lines = append(lines, fmt.Sprintf("daruma budgets raise %s USD", r.Parked.Budget))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("daruma resume %s --money USD", r.Run))
 	case daruma.ParkSteps:
 		lines = append(lines, fmt.Sprintf("daruma resume %s --steps N", r.Run))
 	case daruma.ParkTime:
 		lines = append(lines, fmt.Sprintf("daruma resume %s --time 10m", r.Run))
 	case daruma.ParkTokens:
 		lines = append(lines, fmt.Sprintf("daruma resume %s --tokens N", r.Run))
-	case daruma.ParkMoney:
-		lines = append(lines, fmt.Sprintf("daruma resume %s --money USD", r.Run))
 	}
 	if len(r.Parked.Options) > 0 {
 		lines = append(lines, fmt.Sprintf("daruma answer %s %s --question %s", r.Run, strings.Join(r.Parked.Options, "|"), r.Parked.ID))

@@ -15,6 +15,7 @@ import (
 // owned is a journal that this process owns.
 type owned interface {
 	daruma.Journal
+	daruma.Ledger
 	poster
 	Close() error
 }
@@ -24,13 +25,14 @@ type access interface {
 	reader
 	// Post is that of [daruma.Journal].
 	Post(ctx context.Context, p daruma.Post) (fresh bool, err error)
-	// Commit starts runs that nobody holds.
+	// Commit starts runs that nobody holds, and raises budgets.
 	Commit(ctx context.Context, txs []daruma.Tx) []error
 }
 
 // reader is a journal that is only read.
 type reader interface {
 	daruma.Reader
+	daruma.Ledger
 	poster
 	Close() error
 }

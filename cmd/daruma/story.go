@@ -85,6 +85,12 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 	case daruma.KindPostRefused:
 		p := read[daruma.PostRefused](e)
 		return markHuman, fmt.Sprintf("refused, nothing has changed: %s of %s: %s", p.Topic, p.By, short(p.Why))
+	case daruma.KindBudget:
+		p := read[daruma.BudgetMet](e)
+		if p.Budget == "" || p.Soft {
+			return "", "" // the signal says it
+		}
+		return markFall, fmt.Sprintf("%s is not called: budget %s has too little left for %s", p.Target, p.Budget, p.Need)
 	case daruma.KindParked:
 		return markHuman, "parked: " + read[daruma.Parked](e).Text
 	case daruma.KindChild:
@@ -193,6 +199,10 @@ func receivedText(p daruma.Post) string {
 		return fmt.Sprintf("%s says of the call with key %s: %s%s", p.By, st.Key, st.Outcome, colon(st.Text))
 	case daruma.TopicCancel:
 		return string(p.By) + " cancels"
+	case daruma.TopicBudget:
+		var b daruma.BudgetRaised
+		json.Unmarshal(p.Payload, &b)
+		return fmt.Sprintf("%s raises budget %s", p.By, short(b.Budget))
 	case daruma.TopicPolicy:
 		return fmt.Sprintf("%s changes the policy: %s", p.By, short(string(p.Payload)))
 	}
