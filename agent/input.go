@@ -67,6 +67,7 @@ type output struct {
 	cancel []*task
 	claim  bool
 	give   []daruma.RunID // runs to be given up in the journal and claimed anew
+	gone   []daruma.RunID // runs that are not in memory any more
 	seen   []seen
 	notes  []note
 	wake   time.Time // step again at this time at the latest

@@ -224,6 +224,9 @@ func (s *Shell) tell(out *output) {
 	for _, n := range out.notes {
 		s.log.Warn(n.text, "run", n.run, "err", n.err)
 	}
+	if len(out.gone) > 0 {
+		s.waiters.leave(out.gone) // before the results are told: who asks now looks for itself
+	}
 	for i := range out.seen {
 		if s.observe != nil && len(out.seen[i].events) > 0 {
 			s.observe(out.seen[i].run, out.seen[i].events)

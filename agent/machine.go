@@ -67,7 +67,7 @@ func (m *machine) step(now time.Time, in []input) *output {
 		m.now = now
 	}
 	o := &m.out
-	*o = output{commit: o.commit[:0], start: o.start[:0], cancel: o.cancel[:0], give: o.give[:0], seen: o.seen[:0], notes: o.notes[:0]}
+	*o = output{commit: o.commit[:0], start: o.start[:0], cancel: o.cancel[:0], give: o.give[:0], gone: o.gone[:0], seen: o.seen[:0], notes: o.notes[:0]}
 	for _, i := range in {
 		m.take(i)
 	}
@@ -262,6 +262,7 @@ func (m *machine) drop(r *live) {
 		return
 	}
 	r.gone = true
+	m.out.gone = append(m.out.gone, r.id)
 	m.letGo(r)
 	for _, t := range r.tasks {
 		if t.started {

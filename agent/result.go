@@ -73,8 +73,36 @@ func Read(ctx context.Context, j daruma.Reader, id daruma.RunID) (*daruma.Run, e
 
 // waiters are those who wait for runs. It is safe for concurrent use.
 type waiters struct {
-	mu sync.Mutex
-	of map[daruma.RunID][]chan Result
+	mu   sync.Mutex
+	of   map[daruma.RunID][]chan Result
+	born map[daruma.RunID]bool // runs started here that are in the loop's memory since
+}
+
+// bear notes that a run was started here and handed to the loop.
+func (w *waiters) bear(id daruma.RunID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.born == nil {
+		w.born = map[daruma.RunID]bool{}
+	}
+	w.born[id] = true
+}
+
+// leave notes that runs are not in the loop's memory any more.
+func (w *waiters) leave(ids []daruma.RunID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		delete(w.born, id)
+	}
+}
+
+// lives reports whether a run was started here and has not left the loop's
+// memory: what becomes of it will be told.
+func (w *waiters) lives(id daruma.RunID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.born[id]
 }
 
 // add returns a channel that gets every result of the run from now on, the
@@ -139,10 +167,14 @@ func (s *Shell) wait(ctx context.Context, id daruma.RunID, through bool) (Result
 	defer done()
 	again := time.NewTicker(look)
 	defer again.Stop()
-	for stopped := false; ; {
-		info, err := s.journal.Run(ctx, id)
-		if err != nil {
-			return Result{}, err
+	lives := s.waiters.lives(id)
+	for stopped := false; ; lives = false {
+		var info daruma.RunInfo
+		if !lives {
+			var err error
+			if info, err = s.journal.Run(ctx, id); err != nil {
+				return Result{}, err
+			}
 		}
 		if info.State == daruma.Quarantined {
 			return Result{Run: id, State: info.State, Note: info.Note}, nil

@@ -81,6 +81,9 @@ func (s *Shell) begin(ctx context.Context, tx daruma.Tx) error {
 	}
 	in, err := s.bear(ctx, tx)
 	if tx.Node != "" && in != nil {
+		if err == nil {
+			s.waiters.bear(tx.Run)
+		}
 		select {
 		case s.inputs <- in:
 		case <-s.finished: // the journal is down; the next process claims it
