@@ -22,14 +22,14 @@ import (
 // paid is a model whose calls take a second and cost what they use, at a
 // billionth of a dollar for each token.
 type paid struct {
-	usage   daruma.Usage
-	silent  bool // it does not say what was used
-	turns   int  // tool calls before the answer
-	calls   atomic.Int64
-	flying  atomic.Int64
-	most    atomic.Int64
-	told    sync.Map // texts of notes it was sent
-	outside chan struct{}
+	usage  daruma.Usage
+	silent bool         // it does not say what was used
+	turns  int          // tool calls before the answer
+	calls  atomic.Int64 // begun
+	ended  atomic.Int64 // of them: answered
+	flying atomic.Int64
+	most   atomic.Int64 // at once
+	told   sync.Map     // texts of notes it was sent
 }
 
 func (p *paid) Stream(ctx context.Context, r *model.Request) iter.Seq2[model.Chunk, error] {
@@ -48,6 +48,7 @@ func (p *paid) Stream(ctx context.Context, r *model.Request) iter.Seq2[model.Chu
 			yield(model.Chunk{}, &daruma.Failure{Kind: daruma.KindOf(ctx.Err()), Err: ctx.Err()})
 			return
 		}
+		p.ended.Add(1)
 		if n := turns(r.Messages); n < p.turns {
 			if !yield(model.Chunk{Call: &model.CallDelta{ID: "c", Name: "look", Arguments: fmt.Sprintf(`{"word":"%d"}`, n)}}, nil) {
 				return
@@ -451,5 +452,49 @@ func TestBudgetsAreChecked(t *testing.T) {
 		if _, err := agent.New(o); daruma.KindOf(err) != daruma.KindInvalid || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestBudgetsAcrossCrashes kills the process again and again, in calls and
+// between them: what the journal counts is never less than what calls have
+// cost, those whose answers were lost included, and in the end nothing is held.
+func TestBudgetsAcrossCrashes(t *testing.T) {
+	for _, every := range []time.Duration{100, 350, 1000, 1400} {
+		t.Run(every.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := darumatest.NewMemory()
+				p := &paid{usage: daruma.Usage{Input: 200, Output: 50}, turns: 4}
+				options := p.options(t, m, agent.Budget{Amount: 10_000 * most, Block: 3 * most})
+				options.Agents[0].Limits.Claims = 100
+				var runs []daruma.RunID
+				for i := range 30 {
+					h := open(t, options)
+					if i < 8 {
+						runs = append(runs, h.start(agent.Start{Agent: "helper", Input: "go"}))
+					}
+					<-time.After(every * time.Millisecond)
+					next := m.Crash()
+					h.stop()
+					h.ended <- <-h.ended
+					m, options.Journal = next, next
+				}
+				h := open(t, options)
+				for _, id := range runs {
+					if r := h.waitFinished(id); r.State != daruma.Completed {
+						t.Errorf("%+v", r)
+					}
+				}
+				if err := h.close(); err != nil {
+					t.Fatal(err)
+				}
+				b := budget(t, m, "team")
+				if billed := daruma.Money(250 * p.ended.Load()); b.Spent < billed || b.Spent > daruma.Money(most*p.calls.Load()) {
+					t.Errorf("%s are counted, %s were billed for %d of %d calls", b.Spent, billed, p.ended.Load(), p.calls.Load())
+				}
+				if b.Held != 0 || len(b.Grants) > 0 {
+					t.Errorf("held: %+v", b)
+				}
+			})
+		})
 	}
 }

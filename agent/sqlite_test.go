@@ -10,6 +10,7 @@ import (
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
+	"github.com/daruma-run/daruma/model/route"
 	"github.com/daruma-run/daruma/sqlite"
 	"github.com/daruma-run/daruma/tool"
 )
@@ -89,17 +90,32 @@ func TestDo(t *testing.T) {
 
 // BenchmarkSteps measures durable one-commit steps: 64 runs at once, each of
 // ten model calls with a tool that reads between them.
-func BenchmarkSteps(b *testing.B) {
+func BenchmarkSteps(b *testing.B) { benchmarkSteps(b, func(*agent.Options) {}) }
+
+// BenchmarkPaidSteps is the same with calls that are paid from a budget.
+func BenchmarkPaidSteps(b *testing.B) {
+	benchmarkSteps(b, func(o *agent.Options) {
+		target, _ := o.Models.Target("model0")
+		target.Price, target.MaxOutput = daruma.Price{Input: 1, Output: 1}, 100
+		o.Models, _ = route.NewTable(target)
+		o.Budgets = []agent.Budget{{Name: "team", Amount: 1 << 50}}
+		o.Agents[0].Budget = "team"
+	})
+}
+
+func benchmarkSteps(b *testing.B, change func(*agent.Options)) {
 	const runs, steps = 64, 10
 	var answers []daruma.Message
 	for i := range steps - 1 {
 		answers = append(answers, call("look", fmt.Sprintf(`{"word":"w%d"}`, i)))
 	}
 	j := openFile(b, filepath.Join(b.TempDir(), "runs.db"))
-	h := open(b, agent.Options{
+	o := agent.Options{
 		Journal: j, Models: table(b, script(answers...)),
 		Agents: []agent.Agent{{Name: "helper", Tools: []tool.Tool{echo("look")}, Limits: daruma.Limits{Steps: 1000, Tokens: 1 << 40, Soft: 1}}},
-	})
+	}
+	change(&o)
+	h := open(b, o)
 	n := 0
 	began := time.Now()
 	for b.Loop() {
