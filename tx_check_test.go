@@ -112,3 +112,28 @@ func checked(t *testing.T, name string, err error, want string) {
 		t.Errorf("%s: got %v, want invalid that says %q", name, err, want)
 	}
 }
+
+// TestRaises: only a Tx that raises budgets, and does nothing else, may come
+// from a process that does not own the journal.
+func TestRaises(t *testing.T) {
+	raise := daruma.Spend{Op: daruma.SpendRaise, Budget: "b", Grant: "g", Amount: 1}
+	draw := raise
+	draw.Op = daruma.SpendDraw
+	for name, c := range map[string]struct {
+		tx   daruma.Tx
+		want bool
+	}{
+		"nothing":           {daruma.Tx{}, false},
+		"a raise":           {daruma.Tx{Tenant: "acme", Spends: []daruma.Spend{raise, raise}}, true},
+		"a draw beside it":  {daruma.Tx{Spends: []daruma.Spend{raise, draw}}, false},
+		"a run":             {daruma.Tx{Run: "r", Spends: []daruma.Spend{raise}}, false},
+		"a key beside it":   {daruma.Tx{Spends: []daruma.Spend{raise}, Keys: []daruma.KeyClaim{{Key: "k"}}}, false},
+		"an approval of it": {daruma.Tx{Spends: []daruma.Spend{raise}, Closed: []string{"a"}}, false},
+		"a blob beside it":  {daruma.Tx{Spends: []daruma.Spend{raise}, Blobs: []daruma.Blob{{}}}, false},
+		"a post beside it":  {daruma.Tx{Spends: []daruma.Spend{raise}, Posts: []daruma.Post{{}}}, false},
+	} {
+		if got := c.tx.Raises(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -192,6 +192,9 @@ func (w *writer) spend(tenant daruma.Tenant, s *daruma.Spend) (verdict, err erro
 	case daruma.SpendRaise:
 		is = grant{settled: -s.Amount, closed: true}
 	}
+	if moved := is.counts() - was.counts(); s.Op != daruma.SpendDraw && moved == 0 && v != nil {
+		return nil, w.putGrant(tenant, s, node, is) // a settlement mostly: what was drawn counts already
+	}
 	v, err = w.conn.row(`SELECT spent, sum FROM budget WHERE tenant = ? AND name = ?`, string(tenant), s.Budget)
 	if err != nil {
 		return nil, err
@@ -212,11 +215,15 @@ func (w *writer) spend(tenant daruma.Tenant, s *daruma.Spend) (verdict, err erro
 		string(tenant), s.Budget, int64(spent), budgetSum(tenant, s.Budget, int64(spent))); err != nil {
 		return nil, err
 	}
-	_, err = w.conn.exec(`INSERT INTO spend_grant (tenant, id, budget, node, drawn, settled, closed, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	return nil, w.putGrant(tenant, s, node, is)
+}
+
+func (w *writer) putGrant(tenant daruma.Tenant, s *daruma.Spend, node string, is grant) error {
+	_, err := w.conn.exec(`INSERT INTO spend_grant (tenant, id, budget, node, drawn, settled, closed, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (tenant, id) DO UPDATE SET drawn = excluded.drawn, settled = excluded.settled, closed = excluded.closed, sum = excluded.sum`,
 		string(tenant), s.Grant, s.Budget, node, int64(is.drawn), int64(is.settled), flag(is.closed),
 		grantSum(tenant, s.Grant, s.Budget, node, int64(is.drawn), int64(is.settled), flag(is.closed)))
-	return nil, err
+	return err
 }
 
 func flag(b bool) int64 {
