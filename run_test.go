@@ -66,6 +66,7 @@ type script struct {
 	t         testing.TB
 	out       strings.Builder
 	commands  []daruma.Command
+	learned   []daruma.Lesson   // newest first
 	asked     []daruma.Approval // every approval ever opened, oldest first
 	posts     int
 	questions []string          // ids of everything ever asked, oldest first
@@ -171,6 +172,16 @@ func (s *script) act(verb string, words []string) {
 			}
 			fmt.Fprintf(&s.out, "    %s of %s in %s: %s; over %v, caught %v\n", f.Type, f.Subject, f.Step, strings.Join(names, ", "), f.Over, f.Caught)
 		}
+	case "lessons":
+		for _, l := range s.run.Lessons() {
+			s.learned = append([]daruma.Lesson{l}, s.learned...)
+			fmt.Fprintf(&s.out, "    %s of %s at %q with %s: %s; worked: %s\n", l.Signal, l.Tool, l.Path, l.Failed, l.Finding, l.Worked)
+		}
+	case "again":
+		taught := daruma.Useful(s.learned, nil, 5)
+		s.shell = newShell(s.t, "run_again")
+		s.commit(daruma.NewEvent(daruma.KindStarted, "user:ann", daruma.Started{Agent: "refund", Models: []string{"primary"}, Nonce: "nonce", Lessons: taught,
+			Input: daruma.Message{Role: daruma.RoleUser, Text: "Refund order 2"}}))
 	case "withheld":
 		fmt.Fprintf(&s.out, "    %q\n", s.run.Withheld())
 	default:
@@ -389,6 +400,11 @@ func (s *script) result(verb string, words []string) {
 	switch verb {
 	case "ok":
 		p.Outcome, p.Text = daruma.Succeeded, long(word(words, 1))
+		if size, ok := strings.CutPrefix(word(words, 2), "ref="); ok { // of a large result only the beginning is in the event
+			p.Size, err = strconv.ParseInt(size, 10, 64)
+			noError(s.t, err)
+			p.Ref = daruma.DigestOf([]byte(size))
+		}
 	case "absent":
 		p.Outcome = daruma.Absent
 	case "doubt":
@@ -447,7 +463,7 @@ func (s *script) answer(words []string) {
 }
 
 // child reads "child N STATE TEXT [steps=] [tokens=] [cost=] [time=] [missing=]
-// [standing=] [by=]": the sub-run of the N-th effect has ended.
+// [standing=] [ref=] [run=] [by=] [key=]": the sub-run of the N-th effect has ended.
 func (s *script) child(words []string) {
 	i, err := strconv.Atoi(words[0])
 	noError(s.t, err)
@@ -471,8 +487,15 @@ func (s *script) child(words []string) {
 			end.Missing = []string{value}
 		case "standing":
 			end.Standing = []string{value}
+		case "ref":
+			end.Ref = daruma.DigestOf([]byte(value))
+		case "run":
+			end.Run = daruma.RunID(value)
+			by = daruma.ActorRun(end.Run)
 		case "by":
 			by = daruma.Actor(value)
+		case "key":
+			end.Key = value
 		}
 		noError(s.t, err)
 	}
