@@ -127,6 +127,9 @@ func (r *Run) applyStarted(p Started) error {
 	if len(p.Models) == 0 {
 		return Fail("", KindInvalid, "agent %s has no model", p.Agent)
 	}
+	if p.DefaultLadder > DefaultLadderVersion {
+		return Fail("", KindConflict, "default ladder %d is unknown to this version", p.DefaultLadder)
+	}
 	s := &r.s
 	p.Limits = p.Limits.Filled()
 	s.Start, s.Turn = p, 1

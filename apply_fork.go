@@ -52,7 +52,7 @@ func (r *Run) applyChange(c Change) {
 	}
 	s.Start.Limits = c.Limits.Over(s.Start.Limits)
 	if c.Ladder != nil {
-		s.Start.Ladder = *c.Ladder
+		s.Start.Ladder, s.Start.DefaultLadder = *c.Ladder, 0
 	}
 	s.Messages = slices.Clone(s.Messages)
 	if c.Instructions != nil {

@@ -242,7 +242,7 @@ func (r *Run) changed(p Policy) (refused string) {
 	}
 	s.Start.Limits = p.Limits.Over(s.Start.Limits)
 	if p.Ladder != nil {
-		s.Start.Ladder = *p.Ladder
+		s.Start.Ladder, s.Start.DefaultLadder = *p.Ladder, 0
 	}
 	if s.Park != nil && s.Park.Limit != "" {
 		r.caught(s.Park.Subject)

@@ -71,11 +71,14 @@ type Started struct {
 	Models       []string   `json:"models"`                 // names of targets, best first
 	Tools        []ToolSpec `json:"tools,omitempty"`
 	Limits       Limits     `json:"limits,omitzero"`
-	Ladder       Ladder     `json:"ladder,omitzero"`  // zero: DefaultLadder of the version that started it is written out
+	Ladder       Ladder     `json:"ladder,omitzero"`  // zero: the default one, of the version below
 	Nonce        string     `json:"nonce"`            // random; fences and jitter are derived from it
 	Parent       *Parent    `json:"parent,omitempty"` // of a sub-run
 	Key          string     `json:"key,omitempty"`    // the caller's idempotency key
 	Origin       RunID      `json:"origin,omitempty"` // of a fork: the run it was forked from; run.forked says where
+
+	// DefaultLadder is the version of the default ladder, where Ladder is zero.
+	DefaultLadder int `json:"default_ladder,omitzero"`
 
 	Compact Compaction       `json:"compact,omitzero"`  // what may be left out of a conversation that is too long
 	Windows map[string]int64 `json:"windows,omitempty"` // context windows of targets in tokens, where they are known

@@ -2,6 +2,20 @@ package daruma
 
 import "time"
 
+// DefaultLadderVersion is the version of [DefaultLadder]. A run that was given
+// no ladder of its own is frozen to this number, not to three kilobytes of
+// rungs: whoever changes the default keeps the old one for the runs under way
+// and counts up.
+const DefaultLadderVersion = 1
+
+// ladder returns the ladder the run is frozen to.
+func (s *Started) ladder() Ladder {
+	if s.Ladder.IsZero() {
+		return DefaultLadder()
+	}
+	return s.Ladder
+}
+
 // DefaultLadder returns the ladder of a run that was given none. The strategy
 // by cause: transient failures are retried three times within 30 s; rate and
 // quota wait twice, linearly, within 60 s; a dead dependency is replaced;

@@ -1,6 +1,7 @@
 package daruma_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -194,5 +195,26 @@ func TestVerifyWaits(t *testing.T) {
 	far := daruma.Ladder{Default: []daruma.Rung{{Remedy: daruma.Verify, First: math.MaxInt64 - 1<<40, Cap: math.MaxInt64}, {Remedy: daruma.Abort}}}
 	if wait := far.Next(daruma.History{Can: all(), Seed: "s"}).Wait; wait < math.MaxInt64/2 {
 		t.Errorf("the longest wait overflows to %s", wait)
+	}
+}
+
+// TestDefaultLadderVersion fails where the default ladder has changed and its
+// version has not: runs under way are frozen to the version alone.
+func TestDefaultLadderVersion(t *testing.T) {
+	b, err := json.Marshal(daruma.DefaultLadder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const version, digest = 1, "9d381c090a7b41db"
+	if got := daruma.DigestOf(b).String()[:16]; daruma.DefaultLadderVersion != version || got != digest {
+		t.Errorf("version %d is %s; version %d was %s: keep the old ladder for the runs under way, count up, and note the new digest here",
+			daruma.DefaultLadderVersion, got, version, digest)
+	}
+	var s daruma.Started
+	if err := json.Unmarshal([]byte(`{"models":["m"],"default_ladder":99}`), &s); err != nil {
+		t.Fatal(err)
+	}
+	if err := daruma.NewRun("run_x", "").Apply(daruma.NewEvent(daruma.KindStarted, "", s)); daruma.KindOf(err) != daruma.KindConflict {
+		t.Errorf("a default ladder of a later version: %v", err)
 	}
 }

@@ -89,7 +89,7 @@ func (r *Run) climb() []Event {
 	if fall != nil {
 		h.Tried = fall.Moves
 	}
-	move := r.s.Start.Ladder.Next(h)
+	move := r.s.Start.ladder().Next(h)
 	if r.s.Undo != nil && move.Remedy.Ends() {
 		move.Remedy, move.Compensate = Escalate, false // what is half undone is never left without a word
 	}

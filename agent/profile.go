@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -102,8 +103,8 @@ func newProfile(a Agent, models *route.Table, recovery tool.Recovery) (*profile,
 	if err := a.Ladder.Check(); err != nil {
 		return nil, bad("ladder: %w", err)
 	}
-	if p.Ladder.IsZero() {
-		p.Ladder = daruma.DefaultLadder() // a later version may have another
+	if reflect.DeepEqual(p.Ladder, daruma.DefaultLadder()) {
+		p.Ladder = daruma.Ladder{}
 	}
 	if p.Compact = cmp.Or(a.Compact, daruma.CompactResults); p.Compact > daruma.CompactResults {
 		return nil, bad("compact is %v; accepted: off, results", a.Compact)

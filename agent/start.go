@@ -143,7 +143,7 @@ func (p *profile) first(start Start, now time.Time, nonce string) daruma.Tx {
 	tx := daruma.Tx{Tenant: start.Tenant, Run: start.ID, Type: daruma.AgentRun, Name: p.Name, State: daruma.Running}
 	started := daruma.Started{
 		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
-		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, Nonce: nonce, Key: start.Key, Parent: start.parent,
+		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, DefaultLadder: p.defaultLadder(), Nonce: nonce, Key: start.Key, Parent: start.parent,
 		Input: daruma.Message{Role: daruma.RoleUser}, Compact: p.Compact, Windows: p.windows, Lowered: start.lowered,
 	}
 	var blob *daruma.Blob
@@ -167,4 +167,13 @@ func (s Start) fingerprint() daruma.Digest {
 		panic(err) // texts and numbers always encode
 	}
 	return daruma.DigestOf(b)
+}
+
+// defaultLadder is the version of the default ladder that a run of this agent
+// is frozen to, 0 where the agent has a ladder of its own.
+func (p *profile) defaultLadder() int {
+	if p.Ladder.IsZero() {
+		return daruma.DefaultLadderVersion
+	}
+	return 0
 }
