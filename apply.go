@@ -92,7 +92,9 @@ func (r *Run) fold(e Event) error {
 		return folded(e, r.applyPostRefused)
 	case KindParked:
 		return folded(e, func(p Parked) error {
-			r.s.Park, r.s.Asked, r.s.Met = &p, nil, nil
+			if r.s.Park, r.s.Asked, r.s.Met = &p, nil, nil; !p.Until.IsZero() {
+				r.number() // of the wait
+			}
 			return nil
 		})
 	case KindChild:

@@ -29,6 +29,9 @@ func (r *Run) applyMove(m Move) error {
 	if m.Subject == SubjectReply && s.Reply == nil {
 		return Fail("", KindConflict, "there is no reply to move on from")
 	}
+	if m.Subject == SubjectReply && s.Undo != nil && (m.Remedy == Retry || m.Remedy == SwitchModel) {
+		return Fail("", KindConflict, "what undoes the run is not asked of a model again")
+	}
 	answers := func(sig Signal) bool {
 		_, call := callOf(sig.Subject)
 		return sig.Subject == m.Subject || call && m.Subject == SubjectReply && !m.Remedy.Ends() && !r.begun()

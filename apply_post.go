@@ -184,7 +184,7 @@ func (r *Run) act(park Parked, a Answer, by Actor) {
 		r.afresh()
 	case s.Reply == nil:
 		r.afresh()
-	case park.Subject == SubjectReply && !r.begun(): // retry: throw the reply away and ask again
+	case park.Subject == SubjectReply && !r.begun() && s.Undo == nil: // retry: throw the reply away and ask again
 		s.Failed = nil
 		r.discard()
 		r.afresh()

@@ -311,6 +311,9 @@ func (r *Run) expiring(at time.Time) int {
 			return r.s.Calls[a.Call].N
 		}
 	}
+	if r.s.Park.Until.Equal(at) {
+		return r.s.N
+	}
 	return r.s.N + 1
 }
 

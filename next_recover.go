@@ -141,6 +141,9 @@ func (r *Run) can(sig Signal) RemedySet {
 	if _, ok := r.effectSubjectOf(sig.Subject); ok {
 		return can // a human must say who is right
 	}
+	if s.Undo != nil && sig.Subject == SubjectReply {
+		return can // what undoes the run is not a model's
+	}
 	switch sig.Subject {
 	case SubjectModel:
 		allow(Retry, retryable(sig.Kind))

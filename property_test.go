@@ -336,6 +336,10 @@ func (w *world) answer(c daruma.Command, bad bool) {
 	switch c.Op {
 	case daruma.OpCallModel:
 		w.now = w.now.Add(time.Duration(w.one(3000)) * time.Millisecond)
+		if w.one(16) == 0 {
+			w.met(c)
+			return
+		}
 		if bad || w.one(4) == 0 {
 			w.commit(daruma.NewEvent(daruma.KindModelFailed, daruma.ActorShell, daruma.ModelFailed{Command: c.ID, Target: c.Target, Kind: kind,
 				Text: "broken", RetryAfter: daruma.Duration(w.one(3)) * daruma.Duration(30*time.Second)}))
@@ -441,6 +445,9 @@ func (w *world) post() {
 		p.Topic, p.Payload = daruma.TopicCancel, payload(daruma.Reason{Compensate: w.one(3) > 0})
 	case 1:
 		p.Topic, p.Payload = "weather", payload("rain")
+		if w.one(4) > 0 {
+			p.Topic, p.Payload = daruma.TopicBudget, payload(daruma.BudgetRaised{Budget: budgets[w.one(len(budgets))]})
+		}
 	case 18, 19:
 		w.late(&p)
 	case 2:

@@ -41,3 +41,16 @@ func (s *script) met(words []string) {
 	}
 	s.commit(daruma.NewEvent(daruma.KindBudget, daruma.ActorShell, p))
 }
+
+var budgets = []string{"", "team", "house"}
+
+// met says that there is no money for a call, or little.
+func (w *world) met(c daruma.Command) {
+	p := daruma.BudgetMet{Command: c.ID, Target: c.Target, Budget: budgets[w.one(len(budgets))], Soft: w.one(2) == 0,
+		Need: daruma.Dollar, Spent: 9 * daruma.Dollar, Limit: 9 * daruma.Dollar}
+	if w.one(2) == 0 && p.Budget != "" {
+		p.Until = w.now.Add(time.Hour)
+	}
+	w.commit(daruma.NewEvent(daruma.KindBudget, daruma.ActorShell, p))
+	w.hits["budget met"]++
+}
