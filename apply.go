@@ -140,6 +140,9 @@ func (r *Run) applyStarted(p Started) error {
 		s.Messages = append(s.Messages, Message{Role: RoleSystem, Text: p.Instructions})
 	}
 	s.Messages = append(s.Messages, p.Input)
+	if len(p.Lessons) > 0 {
+		s.Messages = append(s.Messages, Message{Role: RoleUser, Text: r.lessonsNote(), Note: true})
+	}
 	s.Model = modelStep{N: r.number(), Attempt: 1}
 	return r.lower(p.Lowered)
 }
@@ -212,6 +215,10 @@ func (r *Run) applySignal(p Signal) error {
 		}
 		r.s.Falls = append(r.s.Falls, Fall{Type: p.Type, Subject: p.Subject, Turn: r.s.Turn, Step: step, Tool: tool})
 		f = &r.s.Falls[len(r.s.Falls)-1]
+		f.Path = p.Path
+		if i, ok := callOf(p.Subject); ok && i < len(r.s.Calls) {
+			f.Args = excerpt(r.s.Calls[i].canonical(), MaxLessonText)
+		}
 	}
 	f.Message, f.Last = p.Message, r.s.Turn
 	return nil

@@ -206,7 +206,7 @@ func (r *Run) cuts(tokens, goal int64, hard bool) []Cut {
 		gain := size - int64(len(r.leftOut(i)))
 		if m.Cut == nil {
 			mark := int64(len(cutMark(int(size))))
-			keep := max(size-(need-freed)-mark, leastCut)
+			keep := max(size-(need-freed)-mark, leastCut, size/16)
 			cut.Head, cut.Tail = int(keep-keep/2), int(keep/2)
 			gain = size - keep - mark
 		}
@@ -273,7 +273,7 @@ func (r *Run) compact(cuts []Cut) error {
 func (r *Run) leftOut(i int) string {
 	m := &r.s.Messages[i]
 	tool, again := "a tool", "nothing is lost, it is in the journal"
-	if name := r.calledBy(i); name != "" {
+	if name, _ := r.callOf(i); name != "" {
 		tool = name
 		spec, known := r.spec(name)
 		switch {
@@ -291,18 +291,6 @@ func (r *Run) leftOut(i int) string {
 		step = " of step " + m.Step
 	}
 	return fmt.Sprintf("[result%s (%s) left out to make room, %d bytes: %s]", step, tool, m.whole(), again)
-}
-
-// calledBy returns the tool whose result a message is, as the model called it.
-func (r *Run) calledBy(i int) string {
-	for at := i - 1; at >= 0; at-- {
-		for _, c := range r.s.Messages[at].Calls {
-			if c.ID == r.s.Messages[i].CallID {
-				return c.Name
-			}
-		}
-	}
-	return ""
 }
 
 // roomier reports whether another model may have room for what was too large

@@ -83,6 +83,7 @@ type Started struct {
 	Compact Compaction       `json:"compact,omitzero"`  // what may be left out of a conversation that is too long
 	Windows map[string]int64 `json:"windows,omitempty"` // context windows of targets in tokens, where they are known
 	Lowered *Lowered         `json:"lowered,omitempty"` // the run begins below the full service
+	Lessons []Lesson         `json:"lessons,omitempty"` // of earlier runs of the agent; at most MaxLessons are told
 }
 
 // Replied is a model's complete answer.

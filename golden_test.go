@@ -94,6 +94,21 @@ var goldenRuns = map[string]string{
 		ok 0 "given back"
 		failed 1 invalid "no such car"
 		answer skip "kept"`,
+	"compact": `start without=verify compact=results windows=primary:1000 models=primary,backup tools=look:read
+		reply call look {"at":"a"}
+		ok 0 one
+		reply call look {"at":"b"}
+		ok 0 "LONG"
+		reply tokens=600 call look {"at":"c"}
+		ok 0 "LONG"
+		fail overflow
+		reply say "done"`,
+	"lowered": `start without=compact lower=other_tool:target=backup:tools=look/search models=primary,backup tools=look:read:cap=find,search:read:cap=find
+		reply call look {"at":"a"}
+		ok 0 found
+		reply call look {"at":"LONG"}
+		ok 0 found
+		reply say "done"`,
 	"cancel": `start without=compact tools=mail:keyed
 		reply call mail {"to":"LONG"}
 		post cancel {"text":"enough"}

@@ -192,6 +192,8 @@ type RunInfo struct {
 type Query struct {
 	Tenant Tenant     // empty: all
 	Name   string     // empty: all
+	Node   string     // only runs it holds; empty: all
+	Type   RunType    // empty: all
 	States []RunState // empty: all
 	Before RunID      // only runs that come after this one in the list: for paging
 	Limit  int        // zero means 100

@@ -18,7 +18,7 @@ type Run struct {
 
 // FoldVersion is the version of the fold. A checkpoint of another version is
 // not believed; the run is folded from its first event instead.
-const FoldVersion = 5
+const FoldVersion = 6
 
 // state is everything a run remembers; it is the content of a checkpoint.
 type state struct {
@@ -145,6 +145,8 @@ type Fall struct {
 	Turn    int        `json:"turn"`
 	Step    string     `json:"step"` // id of the step it was first seen in, "turn/n"
 	Tool    string     `json:"tool,omitempty"`
+	Path    string     `json:"path,omitempty"` // into the arguments, where one is to blame
+	Args    string     `json:"args,omitempty"` // of a call: its arguments, canonical, at most MaxLessonText bytes
 	Message string     `json:"message"`
 	Moves   []Move     `json:"moves,omitempty"`
 	Over    bool       `json:"over,omitempty"`   // nothing more is tried for it

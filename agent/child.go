@@ -54,8 +54,12 @@ func (s *Shell) commitChild(ctx context.Context, t *task, p *profile) error {
 	c := &t.cmd
 	parent := &daruma.Parent{Run: t.live.id, Key: c.Key, Depth: c.Depth}
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	err := s.begin(ctx, p.first(Start{ID: c.Child, Tenant: t.live.tenant, Agent: c.Agent, Input: daruma.ChildInput(c.Args),
-		Limits: daruma.ChildLimits(p.Limits, *c.Share), parent: parent, lowered: s.lowered(p, now)}, now, nonce(16)))
+	start := Start{ID: c.Child, Tenant: t.live.tenant, Agent: c.Agent, Input: daruma.ChildInput(c.Args),
+		Limits: daruma.ChildLimits(p.Limits, *c.Share), parent: parent}
+	err := s.prepare(ctx, p, &start, now)
+	if err == nil {
+		err = s.begin(ctx, p.first(start, now, nonce(16)))
+	}
 	if daruma.KindOf(err) == daruma.KindExists {
 		return s.isChild(ctx, c.Child, *parent)
 	}

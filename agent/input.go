@@ -81,6 +81,8 @@ type flight struct {
 	spend *spending // instead of live: money that moves by itself
 	tx    daruma.Tx
 	head  int64 // after it
+
+	lessons []daruma.Tx // of a run that ends: committed with it
 }
 
 // seen is what was committed for a run.

@@ -263,7 +263,7 @@ func (r *live) flightOf(d *draft, release bool) *flight {
 			r.open = append(r.open, a.ID)
 		}
 	}
-	return &flight{live: r, tx: tx, head: r.head + int64(len(d.events))}
+	return &flight{live: r, tx: tx, head: r.head + int64(len(d.events)), lessons: r.learned()}
 }
 
 func (m *machine) send(r *live, f *flight) {

@@ -264,7 +264,16 @@ func (s *Shell) commit(ctx context.Context, flights []*flight) verdicts {
 	for i, f := range flights {
 		txs[i] = f.tx
 	}
-	return verdicts{flights, s.journal.Commit(ctx, txs)}
+	for _, f := range flights {
+		txs = append(txs, f.lessons...)
+	}
+	errs := s.journal.Commit(ctx, txs)
+	for _, err := range errs[len(flights):] {
+		if err != nil && daruma.KindOf(err) != daruma.KindExists {
+			s.log.Warn("a lesson could not be kept", "err", err)
+		}
+	}
+	return verdicts{flights, errs[:len(flights)]}
 }
 
 // give gives up a run, again and again until that is known to be done.

@@ -35,6 +35,11 @@ type Agent struct {
 	// window of a model, or that a model has no room for. Zero means
 	// [daruma.CompactResults].
 	Compact daruma.Compaction
+	// Lessons is how many lessons of earlier runs a run is given, at most
+	// [daruma.MaxLessons]. Runs of the agent keep what they learn as long as it
+	// is not zero. Zero means none. Lessons hold arguments of calls; they stay
+	// within a tenant.
+	Lessons int
 	// MaxOutput bounds each answer in tokens. Zero means the provider's default.
 	MaxOutput int64
 	// Budget is the name of one of [Options.Budgets] from which its model calls
@@ -108,6 +113,9 @@ func newProfile(a Agent, models *route.Table, recovery tool.Recovery) (*profile,
 	}
 	if p.Compact = cmp.Or(a.Compact, daruma.CompactResults); p.Compact > daruma.CompactResults {
 		return nil, bad("compact is %v; accepted: off, results", a.Compact)
+	}
+	if a.Lessons < 0 || a.Lessons > daruma.MaxLessons {
+		return nil, bad("lessons is %d; accepted: 0 to %d", a.Lessons, daruma.MaxLessons)
 	}
 	p.windows = models.Windows()
 	if a.MaxOutput < 0 {

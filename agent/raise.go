@@ -45,7 +45,7 @@ func RaiseBudget(ctx context.Context, j Treasury, tenant daruma.Tenant, name, ro
 	if err != nil {
 		return 0, &daruma.Failure{Op: op, Kind: daruma.KindInternal, Err: err}
 	}
-	q := daruma.Query{Tenant: tenant, States: []daruma.RunState{daruma.ParkedState}, Limit: 1000}
+	q := daruma.Query{Tenant: tenant, Type: daruma.AgentRun, States: []daruma.RunState{daruma.ParkedState}, Limit: 1000}
 	for {
 		page, err := j.Runs(ctx, q)
 		if err != nil {

@@ -31,6 +31,7 @@ type Start struct {
 
 	parent  *daruma.Parent  // of a sub-run
 	lowered *daruma.Lowered // where the run begins
+	lessons []daruma.Lesson // of earlier runs
 }
 
 // Start makes a run durable and returns its id; nothing of it is lost from
@@ -60,7 +61,9 @@ func (s *Shell) Start(ctx context.Context, start Start) (daruma.RunID, error) {
 	} else if err := start.ID.Check(); err != nil {
 		return "", err
 	}
-	start.lowered = s.lowered(p, now)
+	if err := s.prepare(ctx, p, &start, now); err != nil {
+		return "", err
+	}
 	tx := p.first(start, now, nonce(16))
 	err := s.begin(ctx, tx)
 	if taken, ok := errors.AsType[*daruma.KeyTaken](err); ok && taken.Same && start.Key != "" {
@@ -70,6 +73,13 @@ func (s *Shell) Start(ctx context.Context, start Start) (daruma.RunID, error) {
 		return "", err
 	}
 	return start.ID, nil
+}
+
+// prepare decides what a run begins with that depends on the runs before it.
+func (s *Shell) prepare(ctx context.Context, p *profile, start *Start, now time.Time) (err error) {
+	start.lowered = s.lowered(p, now)
+	start.lessons, err = s.lessons(ctx, p, start.Tenant)
+	return err
 }
 
 // begin commits the Tx that begins a run, and hands the run to the loop where
@@ -144,7 +154,7 @@ func (p *profile) first(start Start, now time.Time, nonce string) daruma.Tx {
 	started := daruma.Started{
 		Agent: p.Name, Instructions: p.Instructions, Models: p.models, Tools: p.specs,
 		Limits: start.Limits.Over(p.Limits), Ladder: p.Ladder, DefaultLadder: p.defaultLadder(), Nonce: nonce, Key: start.Key, Parent: start.parent,
-		Input: daruma.Message{Role: daruma.RoleUser}, Compact: p.Compact, Windows: p.windows, Lowered: start.lowered,
+		Input: daruma.Message{Role: daruma.RoleUser}, Compact: p.Compact, Windows: p.windows, Lowered: start.lowered, Lessons: start.lessons,
 	}
 	var blob *daruma.Blob
 	started.Input.Text, started.Input.Ref, blob = inline(start.Input)

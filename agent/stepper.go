@@ -137,7 +137,9 @@ func (s *Stepper) Start(ctx context.Context, now time.Time, start Start, nonce s
 	if p == nil {
 		return Input{}, daruma.Fail("agent.Start", daruma.KindInvalid, "agent %q is unknown; accepted: %s", start.Agent, strings.Join(names(s.s.agents), ", "))
 	}
-	start.lowered = s.s.lowered(p, now)
+	if err := s.s.prepare(ctx, p, &start, now); err != nil {
+		return Input{}, err
+	}
 	tx := p.first(start, now.UTC().Truncate(time.Microsecond), nonce)
 	tx.Node = s.s.node
 	in, err := s.s.bear(ctx, tx)

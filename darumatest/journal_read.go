@@ -115,6 +115,17 @@ var readTests = []journalTest{
 		if got := list(daruma.Query{Tenant: "acme"}); len(got) != 40 {
 			j.Errorf("%d runs of the tenant", len(got))
 		}
+		j.commit(birth("held", "b"))
+		if got := list(daruma.Query{Node: "b"}); len(got) != 1 || got[0] != j.info("held") {
+			j.Errorf("held by b: %+v", got)
+		}
+		if got := list(daruma.Query{Node: "a", Before: first[99].ID}); len(got) != 19 { // r200 is over, and given up
+			j.Errorf("%d runs of the second page are held by a", len(got))
+		}
+		all, none := list(daruma.Query{Type: j.info("r200").Type, Limit: 200}), list(daruma.Query{Type: "other"})
+		if len(all) != len(list(daruma.Query{Limit: 200})) || len(none) != 0 {
+			j.Errorf("%d runs of the type, %d of another", len(all), len(none))
+		}
 		got := list(daruma.Query{States: []daruma.RunState{daruma.Completed, daruma.Dead}})
 		if len(got) != 1 || got[0] != j.info("r200") {
 			j.Errorf("completed: %+v", got)

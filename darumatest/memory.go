@@ -223,7 +223,7 @@ func (m *Memory) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, er
 			past = id == q.Before
 		case len(found) == limit:
 			return found, nil
-		case (q.Tenant == "" || info.Tenant == q.Tenant) && (q.Name == "" || info.Name == q.Name) &&
+		case (q.Tenant == "" || info.Tenant == q.Tenant) && (q.Name == "" || info.Name == q.Name) && (q.Node == "" || info.Node == q.Node) && (q.Type == "" || info.Type == q.Type) &&
 			(len(q.States) == 0 || slices.Contains(q.States, info.State)):
 			found = append(found, info)
 		}

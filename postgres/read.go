@@ -78,6 +78,12 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 	if q.Name != "" {
 		add(`r.name = $%d`, q.Name)
 	}
+	if q.Type != "" {
+		add(`r.type = $%d`, string(q.Type))
+	}
+	if q.Node != "" {
+		add(`r.node <> '' AND r.node = $%d`, q.Node) // both, for the index of runs that are held
+	}
 	if q.Before != "" {
 		var n int64
 		err := r.pool.QueryRow(ctx, `SELECT n FROM run WHERE id = $1`, string(q.Before)).Scan(&n)

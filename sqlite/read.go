@@ -116,6 +116,12 @@ func (r *reads) Runs(ctx context.Context, q daruma.Query) ([]daruma.RunInfo, err
 	if q.Name != "" {
 		add(`r.name = ?`, q.Name)
 	}
+	if q.Type != "" {
+		add(`r.type = ?`, string(q.Type))
+	}
+	if q.Node != "" {
+		add(`r.node <> '' AND r.node = ?`, q.Node) // both, for the index of runs that are held
+	}
 	if q.Before != "" {
 		var n int64
 		err := db.QueryRowContext(ctx, `SELECT n FROM run WHERE id = ?`, string(q.Before)).Scan(&n)

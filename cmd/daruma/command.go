@@ -50,6 +50,8 @@ type grammar struct {
 	Answer  answerCommand  `cmd:"" help:"Answer the question a run is parked with."`
 	Cancel  cancelCommand  `cmd:"" help:"Stop a run: what is in flight ends first."`
 	Budgets budgetsCommand `cmd:"" help:"Show what is left of budgets, or raise one."`
+	Lessons lessonsCommand `cmd:"" help:"List what the runs of an agent have learned, or forget some of it."`
+	Stats   statsCommand   `cmd:"" help:"Count falls by signal, and how often a reflection caught them."`
 	Fake    fakeCommand    `cmd:"" help:"Serve a scripted model provider that fails on purpose."`
 	Bench   benchCommand   `cmd:"" help:"Measure."`
 	Conf    configCommand  `cmd:"" name:"config" help:"Look at the configuration."`

@@ -86,6 +86,7 @@ type agentConfig struct {
 	Budget       string       `yaml:"budget"` // from which its model calls are paid
 	Limits       limitsConfig `yaml:"limits"`
 	Ladder       ladderConfig `yaml:"ladder"`
+	Lessons      int          `yaml:"lessons"` // how many lessons of earlier runs a run is given; default none
 	Compact      string       `yaml:"compact"` // what is left out of a conversation that is too long: results (default) or off
 }
 

@@ -222,6 +222,9 @@ func (c *config) buildAgent(name string, tools map[string]tool.Tool) (agent.Agen
 	if out.Limits, err = c.buildLimits(path, a); err != nil {
 		return out, err
 	}
+	if out.Lessons = a.Lessons; a.Lessons < 0 || a.Lessons > daruma.MaxLessons {
+		return out, c.bad(path+".lessons", "%d; accepted: 0 to %d", a.Lessons, daruma.MaxLessons)
+	}
 	if a.Compact != "" {
 		if err := out.Compact.UnmarshalText([]byte(a.Compact)); err != nil || out.Compact == daruma.CompactUnset {
 			return out, c.bad(path+".compact", "%q; accepted: results, off", a.Compact)

@@ -130,6 +130,7 @@ func (c *config) explain(sys *system) []setting {
 			at := path + ".limits." + f.key
 			all = append(all, setting{at, fmt.Sprint(f.value), c.limitOrigin(a.Name, f.key)})
 		}
+		add(path+".lessons", fmt.Sprint(a.Lessons))
 		add(path+".compact", cmp.Or(a.Compact, daruma.CompactResults).String())
 		for _, t := range daruma.SignalTypes() {
 			rungs, ok := a.Ladder.Rungs[t]

@@ -10,6 +10,8 @@
 //	daruma approve | reject | answer | cancel
 //	daruma budgets               what is spent, held and left of budgets; raise NAME USD
 //	daruma fake SCRIPT           a model provider that fails on purpose
+//	daruma lessons AGENT         what its runs have learned; --forget ID
+//	daruma stats                 falls by signal, and how often thinking again helped
 //	daruma bench recover         scripted falls: Daruma beside a bare loop
 //	daruma config explain        every effective value and where it came from
 //
@@ -88,6 +90,7 @@
 //	    tools: [refund, "files/*"]   # of an MCP server: SERVER/TOOL, or all
 //	    profile: coding          # 200 steps, 2 hours; or one of profiles
 //	    limits: {steps: 20, time: 5m, tokens: 100000, money: 0.50}   # with all sub-runs; depth: how deep they go
+//	    lessons: 5               # of earlier runs, given to each new one; default none; see daruma lessons
 //	    compact: results         # what may be left out: results of tools, the oldest first; or off
 //	    ladder:
 //	      tool_failed: [{remedy: retry, max: 2, first: 1s}, {remedy: escalate}]

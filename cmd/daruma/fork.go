@@ -248,7 +248,7 @@ const maxForkSearch = 2000
 func forksOf(ctx context.Context, j daruma.Reader, of daruma.RunInfo) ([]daruma.RunID, error) {
 	const page = 200
 	var found []daruma.RunID
-	q := daruma.Query{Name: of.Name, Limit: page}
+	q := daruma.Query{Name: of.Name, Type: of.Type, Limit: page}
 	for range maxForkSearch / page {
 		infos, err := j.Runs(ctx, q)
 		if err != nil {

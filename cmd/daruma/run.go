@@ -316,7 +316,7 @@ func (p *program) await(ctx context.Context, shell *agent.Shell, j daruma.Reader
 // awaitAll works on everything that was left, until each run has ended or is
 // parked.
 func (p *program) awaitAll(ctx context.Context, shell *agent.Shell, j daruma.Reader) error {
-	infos, err := j.Runs(ctx, daruma.Query{States: []daruma.RunState{daruma.Running, daruma.Waiting, daruma.ParkedState}, Limit: 10_000})
+	infos, err := j.Runs(ctx, daruma.Query{Type: daruma.AgentRun, States: []daruma.RunState{daruma.Running, daruma.Waiting, daruma.ParkedState}, Limit: 10_000})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type runsCommand struct {
 
 // Run performs daruma runs.
 func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
-	q := daruma.Query{Name: cmd.Agent, Limit: cmd.Limit}
+	q := daruma.Query{Name: cmd.Agent, Type: daruma.AgentRun, Limit: cmd.Limit}
 	if cmd.Limit <= 0 {
 		return daruma.Fail("runs", daruma.KindInvalid, "limit is %d; accepted: more than 0", cmd.Limit)
 	}

@@ -38,7 +38,7 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 	switch e.Kind {
 	case daruma.KindStarted:
 		p := read[daruma.Started](e)
-		return markStep, fmt.Sprintf("%s starts: %s", p.Agent, short(p.Input.Text)) + loweredText(p.Lowered)
+		return markStep, fmt.Sprintf("%s starts: %s", p.Agent, short(p.Input.Text)) + loweredText(p.Lowered) + lessonsText(p.Lessons)
 	case daruma.KindForked:
 		s.node = "" // who works on the fork takes it over from nobody
 		return markStep, forkText(e.Actor, read[daruma.Forked](e))
