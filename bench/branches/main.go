@@ -10,6 +10,14 @@
 // over a value or a type, each of its cases and, if it has no default, that none
 // of them was met; for each range, that its body was entered.
 //
+//	go run -C bench ./branches -mutants 400 -seed 1 -v ..
+//
+// With -mutants it measures what the tests would notice: it draws so many small
+// mistakes (a condition turned around, an edge on the other side, && for ||, +
+// for -, a statement left out), and runs the tests with each of them. The
+// package is built once, with all mutants in it, of which one is awake. A
+// mutant that lives is a mistake no test sees, or one that makes no difference.
+//
 // The package is not changed: the compiler is given a copy of its files, which
 // note in a file what happens for the first time. Exit code 1 means that a test
 // failed or that a floor was missed; -v lists what was never seen.
@@ -35,10 +43,20 @@ func main() {
 	full := flag.String("full", "", "files, with commas between, of which every branch must be taken")
 	run := flag.String("run", "", "only the tests that go test -run would run")
 	all := flag.Bool("v", false, "list the branches that were never taken")
+	mutants := flag.Int("mutants", 0, "how many mutants to draw instead")
+	seed := flag.Uint64("seed", 1, "draws the mutants")
+	skip := flag.String("skip", "", "tests that mutants are not shown to: those that look at files, not at what the package does")
 	flag.Parse()
 	dir := flag.Arg(0)
 	if dir == "" {
 		dir = "."
+	}
+	if *mutants > 0 {
+		if err := hunt(dir, *mutants, *seed, *skip, *all); err != nil {
+			fmt.Fprintln(os.Stderr, "branches:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	files, err := measure(dir, *run)
 	good := report(files, *floor, strings.FieldsFunc(*full, func(r rune) bool { return r == ',' }), *all)
@@ -69,11 +87,7 @@ func measure(dir, run string) (map[string][]branch, error) {
 	defer os.RemoveAll(tmp)
 
 	var all []branch
-	overlay := map[string]string{}
-	put := func(name string, text []byte) error {
-		overlay[filepath.Join(dir, name)] = filepath.Join(tmp, name)
-		return os.WriteFile(filepath.Join(tmp, name), text, 0o600)
-	}
+	texts := map[string][]byte{}
 	for _, name := range pkg.GoFiles {
 		src, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -83,23 +97,15 @@ func measure(dir, run string) (map[string][]branch, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, found...)
-		if err := put(name, text); err != nil {
-			return nil, err
-		}
+		all, texts[name] = append(all, found...), text
 	}
 	taken := filepath.Join(tmp, "taken")
-	if err := put("branches_of_this_run.go", fmt.Appendf(nil, notes, pkg.Name, len(all), taken)); err != nil {
-		return nil, err
-	}
-	list, err := json.Marshal(map[string]any{"Replace": overlay})
+	texts["branches_taken.go"] = fmt.Appendf(nil, notes, pkg.Name, len(all), taken)
+	overlay, err := overlaid(dir, tmp, texts)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(tmp, "overlay.json"), list, 0o600); err != nil {
-		return nil, err
-	}
-	test := exec.Command("go", "test", "-count=1", "-timeout=5m", "-overlay", filepath.Join(tmp, "overlay.json"), "-run", run, ".")
+	test := exec.Command("go", "test", "-count=1", "-timeout=5m", "-overlay", overlay, "-run", run, ".")
 	test.Dir = dir
 	out, failed := test.CombinedOutput()
 	if failed != nil {
@@ -121,6 +127,58 @@ func measure(dir, run string) (map[string][]branch, error) {
 		files[b.at.Filename] = append(files[b.at.Filename], b)
 	}
 	return files, failed
+}
+
+// overlaid writes the files that the compiler is to see in the place of those
+// of the package, and returns the list of them.
+func overlaid(dir, tmp string, texts map[string][]byte) (string, error) {
+	replace := map[string]string{}
+	for name, text := range texts {
+		replace[filepath.Join(dir, name)] = filepath.Join(tmp, name)
+		if err := os.WriteFile(filepath.Join(tmp, name), text, 0o600); err != nil {
+			return "", err
+		}
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(tmp, "overlay.json")
+	return file, os.WriteFile(file, list, 0o600)
+}
+
+// hunt builds the package in dir with its mutants and hunts them.
+func hunt(dir string, wanted int, seed uint64, skip string, list bool) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	pkg, err := build.ImportDir(dir, 0)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp("", "branches")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	texts, mutants, err := mutate(dir, pkg.GoFiles)
+	if err != nil {
+		return err
+	}
+	t := &trial{dir: dir, program: filepath.Join(tmp, "mutants.test"), taken: filepath.Join(tmp, "taken"), skip: skip, mutants: mutants}
+	texts["branches_taken.go"] = fmt.Appendf(nil, notes, pkg.Name, len(mutants), t.taken)
+	texts["branches_mutants.go"] = fmt.Appendf(nil, switches, pkg.Name)
+	overlay, err := overlaid(dir, tmp, texts)
+	if err != nil {
+		return err
+	}
+	build := exec.Command("go", "test", "-c", "-o", t.program, "-overlay", overlay, ".")
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", build.Args, err, out)
+	}
+	return t.hunt(wanted, seed, list)
 }
 
 // report prints the figures and says whether they are above the floors.
