@@ -191,8 +191,8 @@ func (r *Run) decideCalls() []Event {
 				short = max(short, 1)
 			case spec.Agent != "":
 				out := r.delegate(i, spec, &purse)
-				if room--; len(out) == 0 {
-					short = 2
+				if room -= len(out); len(out) == 0 {
+					short = 2 // the rest of the turn takes the place
 				}
 				events = append(events, out...)
 			case known && spec.Effect == Read:
@@ -334,7 +334,7 @@ func (r *Run) callCommands(flying bool) []Command {
 			cmd.Op = OpCallTool
 		case flying:
 			continue
-		case c.Phase == callProposed && r.s.Undo == nil && spec.Effect == Read && spec.Name != "" && room > 0 && !r.needsApproval(c, spec):
+		case c.Phase == callProposed && r.s.Undo == nil && spec.Effect == Read && spec.Name != "" && room > 0 && !r.held(i) && !r.needsApproval(c, spec):
 			cmd.Op = OpCallTool
 			room--
 		case c.Phase == callVerifying:
