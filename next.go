@@ -259,7 +259,7 @@ func (r *Run) allDone() bool {
 // endTurn ends the turn, with a checkpoint where enough has happened since the
 // last one that all checkpoints together stay linear in the history.
 func (r *Run) endTurn() []Event {
-	const least = 4 << 10
+	const least = 8 << 10 // less is folded in no time
 	e := NewEvent(KindTurnEnded, ActorCore, TurnEnded{Turn: r.s.Turn})
 	if r.s.Tail < max(least, r.s.Base) {
 		return []Event{e}

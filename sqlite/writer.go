@@ -18,7 +18,7 @@ const (
 
 // checkpointPages is how many pages may be appended to the write-ahead log
 // before the writer copies them into the database file.
-const checkpointPages = 2000
+const checkpointPages = 4000
 
 // writer turns queued ops into commits. Whoever holds turn is the writer: the
 // goroutine of [writer.run], or a caller that finds nobody writing and commits
