@@ -49,10 +49,15 @@ func TestPrice(t *testing.T) {
 		{daruma.Price{Input: 3, Output: 15}, 3150, true},
 		{daruma.Price{Input: 3, Cached: 1, Output: 15}, 600*3 + 400 + 150, true},
 		{daruma.Price{Input: math.MaxInt64, Output: 15}, math.MaxInt64, true},
+		{daruma.Price{Output: 15}, 150, true},
 	} {
 		if got := c.price.Cost(u); got != c.want || c.price.Known() != c.known {
 			t.Errorf("%+v costs %d, known %v", c.price, got, c.price.Known())
 		}
+	}
+	odd := daruma.Usage{Input: 10, Cached: 400, Output: -5}
+	if got := (daruma.Price{Input: 3, Cached: 1, Output: 15}).Cost(odd); got != 400 {
+		t.Errorf("usage that does not add up costs %d", got)
 	}
 	if got := u.Plus(u); got != (daruma.Usage{Input: 2000, Output: 20, Cached: 800, Reasoning: 10}) || got.Total() != 2020 {
 		t.Errorf("twice the usage is %+v", got)
@@ -160,12 +165,15 @@ func TestLimitsCheck(t *testing.T) {
 	noError(t, daruma.Limits{}.Check())
 	noError(t, daruma.Limits{}.Filled().Check())
 	for name, l := range map[string]daruma.Limits{
-		"steps": {Steps: -1}, "time": {Time: -1}, "tokens": {Tokens: -1}, "money": {Money: -1}, "soft": {Soft: math.NaN()}, "reflections": {Reflections: -1},
+		"steps": {Steps: -1}, "time": {Time: -1}, "tokens": {Tokens: -1}, "money": {Money: -1}, "soft": {Soft: math.NaN()}, "depth": {Depth: -1}, "reflections": {Reflections: -1},
 		"reflections_per_signal": {ReflectionsPerSignal: -1}, "parallel": {Parallel: -1}, "claims": {Claims: -1}, "approval_time": {ApprovalTime: -1}, "model_time": {ModelTime: -1},
 	} {
 		if err := l.Check(); daruma.KindOf(err) != daruma.KindInvalid || !strings.Contains(err.Error(), "limit "+name+" is") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if err := (daruma.Limits{Soft: 1.01}).Check(); daruma.KindOf(err) != daruma.KindInvalid {
+		t.Errorf("a soft edge above the hard one: %v", err)
 	}
 	if got := (daruma.Limits{Steps: 3, Soft: 1}).Filled(); got.Steps != 3 || got.Soft != 1 || got.Tokens != 100_000 || got.Money != 0 {
 		t.Errorf("filled: %+v", got)

@@ -11,6 +11,9 @@ import (
 // pay for or to undo, and the step is to be done anew under numbers of its own.
 func (r *Run) applyForked(p Forked) error {
 	s := &r.s
+	if s.Undo != nil {
+		return Fail("", KindConflict, "a run that is being undone cannot be forked there")
+	}
 	s.Record = maps.Clone(p.Record)
 	for i := range s.Falls {
 		if !s.Falls[i].Over {
@@ -19,10 +22,6 @@ func (r *Run) applyForked(p Forked) error {
 		}
 	}
 	s.Open, s.Approve, s.Park, s.Asked, s.Cancel, s.Ending, s.Refused = nil, nil, nil, nil, nil, nil, nil
-	s.Undo, s.Revert = nil, false
-	if s.Undo != nil {
-		return Fail("", KindConflict, "a run that is being undone cannot be forked there")
-	}
 	s.Effects, s.Written, s.Contra, s.Revert = nil, nil, nil, false
 	s.Claims, s.Steps, s.Usage, s.Cost, s.Active, s.Thought, s.Soft = 0, 0, Usage{}, 0, 0, nil, nil
 	if s.Reply != nil {

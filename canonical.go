@@ -245,10 +245,10 @@ func appendString(out []byte, s string) []byte {
 	return append(out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
-// plainText reports whether a string needs no escape.
+// plainText reports whether a string, which is valid UTF-8, needs no escape.
 func plainText(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c == 0xE2 && i+2 < len(s) && s[i+1] == 0x80 && s[i+2]|1 == 0xA9 {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c == 0xE2 && s[i+1] == 0x80 && s[i+2]|1 == 0xA9 {
 			return false
 		}
 	}

@@ -64,6 +64,7 @@ func TestEventsThatDoNotFit(t *testing.T) {
 		"a budget of a parked run":       {budget, daruma.KindBudget, daruma.BudgetMet{Command: turn1(1)}, daruma.KindConflict, "waits for run_refund/1/1"},
 		"an undoing of nothing":          {begun, daruma.KindUndo, daruma.Undo{}, daruma.KindConflict, "nothing can be undone"},
 		"an undoing while calls are out": {calling, daruma.KindUndo, daruma.Undo{Calls: []daruma.UndoCall{{Tool: "mail"}}}, daruma.KindConflict, "nothing can be undone"},
+		"a fork of an undoing":           {undoing, daruma.KindForked, daruma.Forked{Run: "run_refund"}, daruma.KindConflict, "cannot be forked there"},
 		"an undoing of an undoing":       {undoing, daruma.KindUndo, daruma.Undo{Calls: []daruma.UndoCall{{Tool: "car"}}}, daruma.KindConflict, "nothing can be undone"},
 	} {
 		s := played(t, c.story)

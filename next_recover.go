@@ -219,7 +219,7 @@ func (r *Run) complete(m *Move, sig Signal) {
 	case WrapUp:
 		m.Target, m.Text = sig.Path, "Note from the runtime: "+what+". Finish now: give your final answer with what you have, and say what is missing."
 	case Degrade:
-		m.Missing = excerpt(what, 300)
+		m.Missing = excerpt(cmp.Or(what, sig.Type.String()), 300)
 		if isCall {
 			m.Missing, m.Near = s.Calls[i].missing(what), sig.Near
 			m.Text = "Not available (" + sig.Type.String() + "). Go on without it, do not try it again, and say in your answer what is missing."

@@ -41,7 +41,7 @@ type contradiction struct {
 // settled takes a settlement in and says why it counts for nothing, "" where
 // it counts.
 func (r *Run) settled(p Post, st Settlement) (refused string) {
-	if st.Outcome == Doubtful || st.Outcome > Absent {
+	if st.Outcome == Doubtful {
 		return "outcome " + st.Outcome.String() + " settles nothing; accepted: success, failure, absent"
 	}
 	i := r.effectKeyed(st.Key)

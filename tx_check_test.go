@@ -22,6 +22,7 @@ func TestTxCheck(t *testing.T) {
 		return tx
 	}
 	spend := func(s daruma.Spend) daruma.Tx { return daruma.Tx{Spends: []daruma.Spend{s}} }
+	post := func(p daruma.Post) daruma.Tx { return daruma.Tx{Tenant: "acme", Posts: []daruma.Post{p}} }
 	key := func(k string) daruma.Tx { return daruma.Tx{Keys: []daruma.KeyClaim{{Key: k}}} }
 	for _, test := range []struct {
 		name string
@@ -37,6 +38,8 @@ func TestTxCheck(t *testing.T) {
 		{"a key alone", key("k"), ""},
 		{"the longest key", key(long[1:]), ""},
 		{"a spend alone", spend(daruma.Spend{Budget: "b", Grant: "g", Limit: 1, Amount: 1}), ""},
+		{"a post alone", post(daruma.Post{Tenant: "acme", Run: "s", Topic: "t", Key: "k", Time: at}), ""},
+		{"a post beside a step", step(func(tx *daruma.Tx) { tx.Posts = []daruma.Post{{Run: "s", Topic: "t", Key: "k", Time: at}} }), ""},
 		{"a blob alone", daruma.Tx{Blobs: []daruma.Blob{{Digest: daruma.DigestOf(nil)}}}, ""},
 
 		{"nothing", daruma.Tx{}, "the Tx is empty"},
@@ -69,6 +72,11 @@ func TestTxCheck(t *testing.T) {
 		{"a nameless approval", step(func(tx *daruma.Tx) { tx.Approvals = []daruma.Approval{{Run: "r"}} }), "is empty"},
 		{"a foreign approval", step(func(tx *daruma.Tx) { tx.Approvals = []daruma.Approval{{ID: "a", Run: "s"}} }), `of run "s"`},
 		{"other bytes", daruma.Tx{Blobs: []daruma.Blob{{Digest: daruma.DigestOf(nil), Bytes: []byte("x")}}}, "its bytes have digest"},
+		{"a post without a topic", post(daruma.Post{Tenant: "acme", Run: "s", Key: "k", Time: at}), "topic"},
+		{"a post of another tenant", post(daruma.Post{Tenant: "other", Run: "s", Topic: "t", Key: "k", Time: at}), "same tenant"},
+		{"a post without a time", post(daruma.Post{Tenant: "acme", Run: "s", Topic: "t", Key: "k"}), "with a time"},
+		{"a post to itself", step(func(tx *daruma.Tx) { tx.Posts = []daruma.Post{{Run: "r", Topic: "t", Key: "k", Time: at}} }), "another run"},
+		{"events without a run", daruma.Tx{Events: []daruma.Event{{Kind: daruma.KindStarted, Time: at}}}, "without a run"},
 		{"a negative amount", spend(daruma.Spend{Budget: "b", Grant: "g", Amount: -1}), "negative"},
 		{"a negative limit", spend(daruma.Spend{Budget: "b", Grant: "g", Limit: -1}), "negative"},
 		{"no such operation", spend(daruma.Spend{Budget: "b", Grant: "g", Op: daruma.SpendRaise + 1}), "unknown"},
