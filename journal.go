@@ -43,7 +43,10 @@ type Journal interface {
 	// new epoch and a run.claimed event, durably, which says whether the owner
 	// before it had released the run ([Claim].Clean). Besides it returns posts
 	// not yet folded for runs the node holds already, and when to ask again.
-	// Errors: KindInvalid as [Claim.Check] says.
+	// Errors: KindInvalid as [Claim.Check] says. After any other but KindDown
+	// runs may have become the node's that it was not told of, at once or a
+	// little later: they are those of [Query].Node that it does not know, and
+	// nobody else gets them before it gives them up.
 	Claim(ctx context.Context, c Claim) (Claims, error)
 
 	// Wake returns a channel that receives after Claim may have more to say:

@@ -9,12 +9,20 @@ import (
 
 // claim claims, so that the loop need not wait. It is not cut short by a stop:
 // what was claimed must be known, to be given up.
-func (l *loop) claim() { l.put(l.s.claim(context.WithoutCancel(l.work), time.Now())) }
+func (l *loop) claim(a ask) { l.put(l.s.claim(context.WithoutCancel(l.work), time.Now(), a)) }
 
 // claim asks the journal for runs and folds them.
-func (s *Shell) claim(ctx context.Context, now time.Time) claimed {
+func (s *Shell) claim(ctx context.Context, now time.Time, a ask) (in claimed) {
+	if a.look {
+		if in.held, in.err = s.held(ctx); in.err != nil {
+			return in
+		}
+	}
+	if !a.take {
+		return in
+	}
 	claims, err := s.journal.Claim(ctx, daruma.Claim{Node: s.node, Now: now, Type: daruma.AgentRun})
-	in := claimed{posts: claims.Posts, next: claims.Next, more: claims.More, err: err}
+	in.posts, in.next, in.more, in.err = claims.Posts, claims.Next, claims.More, err
 	for i := range claims.Runs {
 		t := s.takeOn(ctx, &claims.Runs[i])
 		if t.err == nil {
@@ -23,6 +31,26 @@ func (s *Shell) claim(ctx context.Context, now time.Time) claimed {
 		in.runs = append(in.runs, t)
 	}
 	return in
+}
+
+// held reads which runs the journal takes to be this node's.
+func (s *Shell) held(ctx context.Context) (held []lease, err error) {
+	const page = 1000
+	for q := (daruma.Query{Node: s.node, Limit: page}); ; {
+		infos, err := s.journal.Runs(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range infos {
+			if info.Type == daruma.AgentRun && !info.State.Finished() {
+				held = append(held, lease{info.ID, info.Epoch})
+			}
+		}
+		if len(infos) < page {
+			return held, nil
+		}
+		q.Before = infos[page-1].ID
+	}
 }
 
 // takeOn folds a claimed run.

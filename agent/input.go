@@ -18,6 +18,7 @@ type (
 		next  time.Time
 		more  bool
 		err   error
+		held  []lease // where they were looked for: what the journal says the node holds
 	}
 
 	// taken is a run that this shell owns now.
@@ -55,6 +56,7 @@ type (
 		err     error
 	}
 
+	gave     struct{} // a run was given up
 	woken    struct{} // the journal may have more to say
 	draining struct{} // begin no more, come to an end
 )
@@ -65,14 +67,26 @@ type output struct {
 	commit []*flight
 	start  []*task
 	cancel []*task
-	claim  bool
-	give   []daruma.RunID // runs to be given up in the journal and claimed anew
+	claim  ask
+	give   []lease        // to be given up in the journal and claimed anew
 	gone   []daruma.RunID // runs that are not in memory any more
 	seen   []seen
 	notes  []note
 	wake   time.Time // step again at this time at the latest
 	empty  bool      // draining, and nothing is left to wait for
 	down   error     // the journal has stopped
+}
+
+// lease is the time for which a node owns a run.
+type lease struct {
+	run   daruma.RunID
+	epoch int64
+}
+
+// ask is what a claim is wanted for. The zero ask is none.
+type ask struct {
+	look bool // at what the node holds, before anything else
+	take bool // runs there is something to do for
 }
 
 // flight is a Tx on its way.

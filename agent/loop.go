@@ -205,11 +205,11 @@ func (l *loop) do(out *output) {
 	for _, t := range out.start {
 		l.start(t)
 	}
-	if out.claim {
-		l.wg.Go(l.claim)
+	if a := out.claim; a != (ask{}) {
+		l.wg.Go(func() { l.claim(a) })
 	}
-	for _, id := range out.give {
-		l.wg.Go(func() { l.give(id) })
+	for _, given := range out.give {
+		l.wg.Go(func() { l.give(given) })
 	}
 	l.s.tell(out)
 	if out.wake.IsZero() {
@@ -277,10 +277,10 @@ func (s *Shell) commit(ctx context.Context, flights []*flight) verdicts {
 }
 
 // give gives up a run, again and again until that is known to be done.
-func (l *loop) give(id daruma.RunID) {
+func (l *loop) give(given lease) {
 	for l.work.Err() == nil {
-		if l.s.give(l.work, id) {
-			l.put(woken{})
+		if l.s.give(l.work, given) {
+			l.put(gave{})
 			return
 		}
 		select {
@@ -292,10 +292,10 @@ func (l *loop) give(id daruma.RunID) {
 
 // give gives up a run in the journal of which memory and journal disagree, so
 // that the next claim reads it anew. It reports whether there is no more to do.
-func (s *Shell) give(ctx context.Context, id daruma.RunID) bool {
-	info, err := s.journal.Run(ctx, id)
-	if err == nil && info.Node == s.node && !info.State.Finished() {
-		err = s.journal.Commit(ctx, []daruma.Tx{{Tenant: info.Tenant, Run: id, Head: info.Head, Epoch: info.Epoch,
+func (s *Shell) give(ctx context.Context, given lease) bool {
+	info, err := s.journal.Run(ctx, given.run)
+	if err == nil && info.Node == s.node && info.Epoch == given.epoch && !info.State.Finished() {
+		err = s.journal.Commit(ctx, []daruma.Tx{{Tenant: info.Tenant, Run: given.run, Head: info.Head, Epoch: info.Epoch,
 			State: info.State, WakeAt: info.WakeAt, Note: info.Note, Release: true}})[0]
 	}
 	return err == nil || slices.Contains([]daruma.Kind{daruma.KindDown, daruma.KindNotFound, daruma.KindFenced}, daruma.KindOf(err))

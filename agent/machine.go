@@ -41,9 +41,14 @@ type machine struct {
 	running  int     // handed out and not come back
 	flights  int     // Txs not yet acknowledged
 	claiming bool
-	lately   map[runPost]bool     // folded in durably since the claim under way began: its answer may hold them still
-	moved    map[daruma.RunID]int // Txs refused since the last that was not, because the run had moved
-	claimAt  time.Time            // when to claim next
+	lately   map[runPost]bool       // folded in durably since the claim under way began: its answer may hold them still
+	moved    map[daruma.RunID]int   // Txs refused since the last that was not, because the run had moved
+	claimAt  time.Time              // when to claim next
+	looks    int                    // still due at what the node holds, since a claim has failed
+	lookAt   time.Time              // the last of them, not before
+	asked    ask                    // for the claim under way
+	giving   int                    // runs being given up
+	given    map[daruma.RunID]int64 // epochs given up that the node did not know it had: as many as claims were lost
 	draining bool
 	purse    *purse    // nil: no budgets
 	idle     []*live   // wait until it is known what dead nodes have spent
@@ -58,7 +63,7 @@ type runPost struct {
 }
 
 func newMachine(agents map[string]*profile, workers int) *machine {
-	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}, lately: map[runPost]bool{}, moved: map[daruma.RunID]int{}}
+	return &machine{agents: agents, workers: workers, runs: map[daruma.RunID]*live{}, lately: map[runPost]bool{}, moved: map[daruma.RunID]int{}, given: map[daruma.RunID]int64{}}
 }
 
 // step takes the inputs and the time and returns what has to be done.
@@ -91,17 +96,18 @@ func (m *machine) step(now time.Time, in []input) *output {
 	if m.purse != nil {
 		m.spend()
 	}
-	if !m.draining && !m.claiming && !m.claimAt.After(m.now) {
-		m.claiming, o.claim = true, true
-		m.claimAt = m.now.Add(claimEvery)
+	if !m.claiming && !m.claimAt.After(m.now) {
+		if o.claim = m.ask(); o.claim != (ask{}) {
+			m.claiming, m.claimAt = true, m.now.Add(claimEvery)
+		}
 	}
 	if o.wake = m.timers.next(); !m.alarm.IsZero() {
 		o.wake = earlier(o.wake, m.alarm)
 	}
-	if !m.draining && !m.claiming && (o.wake.IsZero() || m.claimAt.Before(o.wake)) {
+	if (!m.draining || m.looks > 0) && !m.claiming && (o.wake.IsZero() || m.claimAt.Before(o.wake)) {
 		o.wake = m.claimAt
 	}
-	o.empty = m.draining && !m.claiming && m.running == 0 && m.flights == 0 && len(m.runs) == 0 &&
+	o.empty = m.draining && !m.claiming && m.looks == 0 && m.giving == 0 && m.running == 0 && m.flights == 0 && len(m.runs) == 0 &&
 		(m.purse == nil || m.purse.closed || !m.purse.dead.done)
 	return o
 }
@@ -122,8 +128,11 @@ func (m *machine) take(in input) {
 		m.takeLedger(in)
 	case unborn:
 		if id := daruma.RunID(in); m.runs[id] == nil {
-			m.out.give = append(m.out.give, id)
+			m.giveUp(lease{id, 1})
 		}
+	case gave:
+		m.giving--
+		m.claimBy(m.now)
 	case woken:
 		m.claimBy(m.now)
 	case draining:
@@ -153,10 +162,14 @@ func (m *machine) takeClaimed(in claimed) {
 			m.out.down = in.err
 		} else {
 			m.note("", "runs could not be claimed", in.err)
+			m.missed()
 		}
-		m.claimAt = m.now.Add(pause)
+		if m.claimAt = m.now; !m.draining {
+			m.claimAt = m.now.Add(pause)
+		}
 		return
 	}
+	m.looked(in.held)
 	if in.more {
 		m.claimAt = m.now
 	} else if m.purse != nil {
@@ -178,7 +191,11 @@ func (m *machine) takeClaimed(in claimed) {
 }
 
 func (m *machine) takeRun(t taken) {
-	if old := m.runs[t.info.ID]; old != nil {
+	old := m.runs[t.info.ID]
+	if old != nil && t.info.Epoch <= old.epoch || t.info.Epoch <= m.given[t.info.ID] {
+		return // it began while the journal was looked at, and was given up
+	}
+	if old != nil {
 		m.drop(old)
 	}
 	r := &live{run: t.run, id: t.info.ID, tenant: t.info.Tenant, epoch: t.info.Epoch, head: t.info.Head, last: t.last, agent: m.agents[t.info.Name]}
@@ -187,7 +204,7 @@ func (m *machine) takeRun(t taken) {
 	case daruma.KindUnavailable, daruma.KindTimeout, daruma.KindDown: // its events could not be read now
 		m.note(r.id, "the run could not be read", t.err)
 		m.drop(r)
-		m.out.give = append(m.out.give, r.id)
+		m.giveUp(lease{r.id, r.epoch})
 		return
 	}
 	if t.err != nil {
@@ -303,6 +320,12 @@ func (m *machine) handOut() {
 // and what is in flight may end.
 func (m *machine) drain() {
 	m.draining = true
+	switch m.looks {
+	case 1:
+		m.looks = 0 // not waited for
+	case 2:
+		m.claimAt = m.now
+	}
 	for _, t := range m.ready {
 		if t.live.intent(&t.cmd) {
 			continue

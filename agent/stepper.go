@@ -29,8 +29,9 @@ import (
 // texts; the waiting of [Shell.Wait]; and the goroutines of the loop with
 // their channels. It is used by one goroutine at a time.
 type Stepper struct {
-	s *Shell
-	m *machine
+	s   *Shell
+	m   *machine
+	ask ask // of the claim that is due
 }
 
 // NewStepper returns a stepper for one process. The options are those of
@@ -45,7 +46,7 @@ func NewStepper(o Options) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stepper{s, s.machine()}, nil
+	return &Stepper{s: s, m: s.machine()}, nil
 }
 
 // Input is something that happened. The zero Input is nothing.
@@ -54,14 +55,20 @@ type Input struct{ in input }
 // Due is what has to be done after a step. Until it is told otherwise, the
 // stepper takes all of it to be under way.
 type Due struct {
-	Commits []Commit       // for [Stepper.Commit], with those of later steps or without
-	Tasks   []Task         // to be performed
-	Cancels []Task         // begun, and not wanted any more: they still must come back
-	Claim   bool           // [Stepper.Claim] is wanted
-	Give    []daruma.RunID // each for [Stepper.Give]
-	Wake    time.Time      // step again then at the latest; zero: only when something happens
-	Empty   bool           // a drain has ended
-	Down    error          // the journal has stopped, and so must the process
+	Commits []Commit  // for [Stepper.Commit], with those of later steps or without
+	Tasks   []Task    // to be performed
+	Cancels []Task    // begun, and not wanted any more: they still must come back
+	Claim   bool      // [Stepper.Claim] is wanted
+	Give    []Lease   // each for [Stepper.Give]
+	Wake    time.Time // step again then at the latest; zero: only when something happens
+	Empty   bool      // a drain has ended
+	Down    error     // the journal has stopped, and so must the process
+}
+
+// Lease is a run and the epoch under which the process holds it.
+type Lease struct {
+	Run   daruma.RunID
+	Epoch int64
 }
 
 // Commit is a Tx on its way to the journal.
@@ -115,7 +122,13 @@ func (s *Stepper) Step(now time.Time, in ...Input) Due {
 	}
 	out := s.m.step(now, batch)
 	s.s.tell(out)
-	due := Due{Claim: out.claim, Give: append([]daruma.RunID(nil), out.give...), Wake: out.wake, Empty: out.empty, Down: out.down}
+	due := Due{Claim: out.claim != ask{}, Wake: out.wake, Empty: out.empty, Down: out.down}
+	if due.Claim {
+		s.ask = out.claim
+	}
+	for _, l := range out.give {
+		due.Give = append(due.Give, Lease{l.run, l.epoch})
+	}
 	for _, f := range out.commit {
 		due.Commits = append(due.Commits, Commit{f})
 	}
@@ -148,7 +161,9 @@ func (s *Stepper) Start(ctx context.Context, now time.Time, start Start, nonce s
 
 // Claim claims runs, as due.Claim asks for, and folds them. The input says
 // what came of it, errors of the journal too.
-func (s *Stepper) Claim(ctx context.Context, now time.Time) Input { return Input{s.s.claim(ctx, now)} }
+func (s *Stepper) Claim(ctx context.Context, now time.Time) Input {
+	return Input{s.s.claim(ctx, now, s.ask)}
+}
 
 // Ledger reads what dead processes have held of budgets. With budgets it is an
 // input of the first step, without which no call is paid.
@@ -165,6 +180,10 @@ func (s *Stepper) Commit(ctx context.Context, commits []Commit) Input {
 }
 
 // Give gives up a run of which memory and journal disagree. It reports false
-// where that must be tried again after a while. Once it is done, the input is
-// [Stepper.Woken].
-func (s *Stepper) Give(ctx context.Context, id daruma.RunID) bool { return s.s.give(ctx, id) }
+// where that must be tried again after a while, and then there is no input.
+func (s *Stepper) Give(ctx context.Context, l Lease) (Input, bool) {
+	if !s.s.give(ctx, lease{l.Run, l.Epoch}) {
+		return Input{}, false
+	}
+	return Input{gave{}}, true
+}

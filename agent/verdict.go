@@ -42,7 +42,7 @@ func (m *machine) takeVerdict(f *flight, err error) {
 		}
 		m.note(r.id, "the run has moved: it is read anew", err)
 		m.drop(r)
-		m.out.give = append(m.out.give, r.id)
+		m.giveUp(lease{r.id, r.epoch})
 	case daruma.KindExhausted, daruma.KindUnavailable, daruma.KindTimeout, daruma.KindCancelled:
 		m.note(r.id, "a commit is tried again", err)
 		r.again = f

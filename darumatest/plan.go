@@ -20,7 +20,7 @@ import (
 //	model r0 2 rate_limited after=3s           # the second call of r0's models fails
 //	call r0 1 late                             # the first tool call of r0
 //	disk 14 unsure unavailable                 # the 14th batch that is written
-//	claim 3 timeout                            # the third claim
+//	claim 3 unsure timeout                     # the third claim; or lost, or late with after=5s
 //	die 37 part=1 power keep=2 down=1s         # after the first thing that step 37 asked for; or drain, instead of power
 //	poison r0 n=4                              # the first four commands of r0 kill their process
 //	stall at=4s for=30s                        # a process stands still

@@ -34,7 +34,10 @@ func DrawPlan(seed uint64) *Plan {
 			"unsure cancelled", "unsure timeout", "stop", "stop lost"))
 	}
 	for range d.one(bad + 1) {
-		d.add("claim %d lost %s", 1+d.one(12), d.of("unavailable", "timeout"))
+		d.add("claim %d %s %s", 1+d.one(12), d.of("lost", "unsure", "unsure"), d.of("unavailable", "timeout", "cancelled"))
+	}
+	if bad > 0 && d.one(4) == 0 {
+		d.add("claim %d late timeout after=%s", 1+d.one(12), d.upto(20*time.Second))
 	}
 	for range d.one(2 * (bad + 1)) {
 		how := ""

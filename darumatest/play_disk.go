@@ -30,6 +30,8 @@ type disk struct {
 	*Memory
 	p       *process
 	stopped bool // a sync has failed: nothing is written any more
+
+	late map[daruma.RunID]int64 // epochs given by claims that nobody waited for any more
 }
 
 // faultOf reads the fault of a line about the disk: whether it takes effect
@@ -101,12 +103,36 @@ func (d *disk) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error)
 	if l != nil {
 		w.hit("claim " + l.word(2))
 	}
-	var claims daruma.Claims
-	if effect {
-		var err error
-		if claims, err = d.Memory.Claim(ctx, c); err != nil {
-			w.broken("a claim is refused: %v", err)
+	if l.word(2) == "late" { // the request comes through when nobody waits for it any more
+		w.after(l.duration("after"), func() {
+			if d.p.alive && !d.stopped {
+				for _, r := range d.take(c).Runs {
+					d.late[r.Run.ID] = r.Run.Epoch
+					w.hit("runs of a late claim")
+				}
+				w.sync(func(bool) {}, d.p.node, "late claim")
+			}
+		})
+	}
+	if !effect {
+		return daruma.Claims{}, fault
+	}
+	claims := d.take(c)
+	if fault != nil {
+		if len(claims.Runs) > 0 {
+			w.hit("runs of an unsure claim")
 		}
+		return daruma.Claims{}, fault
+	}
+	return claims, nil
+}
+
+// take has a claim take effect.
+func (d *disk) take(c daruma.Claim) daruma.Claims {
+	w := d.p.w
+	claims, err := d.Memory.Claim(ctx, c)
+	if err != nil {
+		w.broken("a claim is refused: %v", err)
 	}
 	var parts []change
 	for i := range claims.Runs {
@@ -118,10 +144,7 @@ func (d *disk) Claim(ctx context.Context, c daruma.Claim) (daruma.Claims, error)
 	if len(parts) > 0 {
 		w.written = append(w.written, written{d.p, parts})
 	}
-	if fault != nil {
-		return daruma.Claims{}, fault
-	}
-	return claims, nil
+	return claims
 }
 
 // sync has everything written so far reach the disk, and then says whether it

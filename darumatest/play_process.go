@@ -49,7 +49,7 @@ func leaseOf(c agent.Commit) lease { return lease{c.Tx().Run, c.Tx().Epoch} }
 func (w *world) spawn() {
 	p := &process{w: w, node: fmt.Sprint("n", w.born), alive: true}
 	w.born++
-	p.disk = &disk{Memory: w.memory, p: p}
+	p.disk = &disk{Memory: w.memory, p: p, late: map[daruma.RunID]int64{}}
 	var err error
 	if p.step, err = agent.NewStepper(w.options(p)); err != nil {
 		w.broken("the plan makes no agent: %v", err)
@@ -164,12 +164,12 @@ func (p *process) turn() {
 	if due.Claim {
 		p.claim()
 	}
-	for _, id := range due.Give {
+	for _, l := range due.Give {
 		if dies() {
 			return
 		}
 		p.giving++
-		p.give(id)
+		p.give(l)
 	}
 	switch {
 	case end != nil && p.alive:
@@ -251,22 +251,22 @@ func (p *process) claim() {
 	})
 }
 
-func (p *process) give(id daruma.RunID) {
-	p.w.after(p.w.some(3*time.Millisecond, p.node, "give", string(id), fmt.Sprint(p.w.now)), func() {
+func (p *process) give(l agent.Lease) {
+	p.w.after(p.w.some(3*time.Millisecond, p.node, "give", string(l.Run), fmt.Sprint(p.w.now)), func() {
 		if !p.alive {
 			return
 		}
-		p.w.tell("%s gives %s up", p.node, id)
-		over := p.step.Give(ctx, id)
+		p.w.tell("%s gives %s up", p.node, l.Run)
+		in, over := p.step.Give(ctx, l)
 		p.w.bell()
 		p.w.sync(func(ok bool) {
 			switch {
 			case !ok || !p.alive:
 			case !over:
-				p.w.after(time.Second, func() { p.give(id) })
+				p.w.after(time.Second, func() { p.give(l) })
 			default:
 				p.giving--
-				p.tell("given up", p.step.Woken(), 0)
+				p.tell("given up", in, 0)
 			}
 		}, p.node)
 	})
@@ -319,10 +319,10 @@ func (p *process) end() {
 
 // empty is the end of a drain: nothing may be held any more.
 func (p *process) empty() {
-	if p.giving == 0 {
+	if !p.disk.stopped {
 		infos, _ := p.w.memory.Runs(ctx, daruma.Query{})
 		for _, info := range infos {
-			if info.Node == p.node && !info.State.Finished() {
+			if info.Node == p.node && !info.State.Finished() && p.disk.late[info.ID] != info.Epoch {
 				p.w.broken("%s has drained and still holds %s", p.node, info.ID)
 			}
 		}
