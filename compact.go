@@ -45,7 +45,7 @@ type Cut struct {
 // between them that says how much is missing. A cut that leaves nothing, or
 // leaves nothing out, returns the text.
 func (c Cut) Apply(text string) string {
-	if c.Head <= 0 && c.Tail <= 0 || c.Head < 0 || c.Tail < 0 || c.Head+c.Tail >= len(text) {
+	if c.Head < 0 || c.Tail < 0 || c.Head == 0 && c.Tail == 0 || c.Head >= len(text) || c.Tail >= len(text)-c.Head {
 		return text
 	}
 	head, tail := c.Head, len(text)-c.Tail
