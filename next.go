@@ -82,7 +82,7 @@ func (r *Run) decide() []Event {
 // decideModel checks the limits before a model call.
 func (r *Run) decideModel() []Event {
 	if r.s.Asked != nil {
-		return r.askIf(true)
+		return []Event{r.park(*r.s.Asked, 0)}
 	}
 	if !r.s.Model.Until.IsZero() || r.s.Model.Failure != nil {
 		return nil
@@ -97,14 +97,6 @@ func (r *Run) decideModel() []Event {
 		return e
 	}
 	return r.softEdge()
-}
-
-// askIf parks with the question the ladder asked, if there is one and so.
-func (r *Run) askIf(so bool) []Event {
-	if !so || r.s.Asked == nil {
-		return nil
-	}
-	return []Event{r.park(*r.s.Asked, 0)}
 }
 
 // park is the event that parks the run, after others that are decided with it.
@@ -129,7 +121,7 @@ func (r *Run) refuse() []Event {
 // decideAnswer ends a run whose model asked for nothing more.
 func (r *Run) decideAnswer() []Event {
 	if r.s.Asked != nil {
-		return r.askIf(true)
+		return []Event{r.park(*r.s.Asked, 0)}
 	}
 	m := r.s.Reply.Message
 	f := Finished{State: Completed, Answer: m.Text, Ref: m.Ref}
@@ -148,7 +140,7 @@ func (r *Run) decideAnswer() []Event {
 func (r *Run) decideCalls() []Event {
 	s := &r.s
 	if s.Asked != nil { // about the reply: nothing of it has begun
-		return r.askIf(true)
+		return []Event{r.park(*r.s.Asked, 0)}
 	}
 	if r.allDone() {
 		if r.judging() == JudgeResults {

@@ -46,6 +46,85 @@ func TestChildInput(t *testing.T) {
 	}
 }
 
+// TestDeadlines: a call has the time its tool says, half a minute where it says
+// nothing, and never more than the run has left.
+func TestDeadlines(t *testing.T) {
+	for tool, want := range map[daruma.Duration]time.Duration{0: 30 * time.Second, daruma.Duration(5 * time.Second): 5 * time.Second, daruma.Duration(time.Hour): time.Minute} {
+		s := newShell(t, "run_refund")
+		s.commit(daruma.NewEvent(daruma.KindStarted, "user:ann", daruma.Started{Agent: "a", Models: []string{"m"}, Nonce: "n", Limits: daruma.Limits{Time: daruma.Duration(time.Minute)},
+			Tools: []daruma.ToolSpec{{Name: "look", Effect: daruma.Read, Timeout: tool}}}))
+		model := s.settle()[0]
+		if model.Timeout != time.Minute {
+			t.Errorf("the model has %s", model.Timeout)
+		}
+		s.commit(daruma.NewEvent(daruma.KindReplied, daruma.ActorShell, daruma.Replied{Command: model.ID,
+			Message: daruma.Message{Role: daruma.RoleAssistant, Calls: []daruma.ToolCall{{ID: "1", Name: "look", Arguments: "{}"}}}}))
+		if c, _ := find(s.settle(), daruma.OpCallTool, 0); c.Timeout != want {
+			t.Errorf("a tool that says %s has %s, want %s", tool, c.Timeout, want)
+		}
+	}
+}
+
+// TestStepsOfBroken: events that do not fit end the walk with an error, whatever
+// call they name.
+func TestStepsOfBroken(t *testing.T) {
+	good := played(t, "start tools=mail:keyed,look:read\nreply call mail {} ; call look {}").events
+	for _, e := range []daruma.Event{
+		daruma.NewEvent(daruma.KindToolCalled, daruma.ActorCore, daruma.ToolCalled{Call: 9}),
+		daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, daruma.ToolReplied{Call: -1}),
+		daruma.NewEvent(daruma.KindApproval, daruma.ActorCore, daruma.Approval{ID: "a", Call: 2}),
+		daruma.NewEvent(daruma.KindReplied, daruma.ActorShell, daruma.Replied{Command: "run_refund/1/1"}),
+	} {
+		if _, err := daruma.Steps("run_refund", "acme", append(good[:len(good):len(good)], e)); daruma.KindOf(err) != daruma.KindConflict {
+			t.Errorf("%s: %v", e.Kind, err)
+		}
+		if _, err := daruma.Steps("run_refund", "acme", []daruma.Event{e}); daruma.KindOf(err) != daruma.KindConflict {
+			t.Errorf("%s at the beginning: %v", e.Kind, err)
+		}
+	}
+}
+
+// TestForkInput: a fork is asked something else, which may be large; notes of
+// the runtime and answers of the model stay.
+func TestForkInput(t *testing.T) {
+	s := played(t, "start\nreply say done")
+	ref := daruma.DigestOf([]byte("a long text"))
+	events, err := daruma.Fork{ID: "run_forked", At: "last", Nonce: "n", By: "user:ann", Change: daruma.Change{Input: &daruma.Message{Role: daruma.RoleUser, Ref: ref}}}.Events(s.id, "acme", s.events)
+	noError(t, err)
+	r, err := daruma.Fold("run_forked", "acme", events)
+	noError(t, err)
+	if m := r.Messages(); len(m) != 2 || m[1].Ref != ref || r.Started().Input.Ref != ref {
+		t.Errorf("the fork is asked %+v", m)
+	}
+}
+
+// TestNativeCounts: what a provider remembers of its answers takes room too.
+func TestNativeCounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		native *daruma.Native
+		near   bool
+	}{
+		"nothing":  {nil, false},
+		"a little": {&daruma.Native{Content: []byte(`"x"`)}, false},
+		"much":     {&daruma.Native{Content: payload(strings.Repeat("x", 3000))}, true},
+	} {
+		s := newShell(t, "run_refund")
+		s.commit(daruma.NewEvent(daruma.KindStarted, "user:ann", daruma.Started{Agent: "a", Models: []string{"m"}, Nonce: "n", Compact: daruma.CompactResults,
+			Windows: map[string]int64{"m": 1000}, Tools: []daruma.ToolSpec{{Name: "look", Effect: daruma.Read}}}))
+		for _, text := range []string{strings.Repeat("y", 2500), "a", "b"} {
+			model, _ := find(s.settle(), daruma.OpCallModel, -1)
+			s.commit(daruma.NewEvent(daruma.KindReplied, daruma.ActorShell, daruma.Replied{Command: model.ID,
+				Message: daruma.Message{Role: daruma.RoleAssistant, Native: c.native, Calls: []daruma.ToolCall{{ID: "1", Name: "look", Arguments: "{}"}}}}))
+			call, _ := find(s.settle(), daruma.OpCallTool, 0)
+			s.commit(daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, daruma.ToolReplied{Command: call.ID, Tool: "look", Outcome: daruma.Succeeded, Text: text}))
+		}
+		s.settle()
+		if near := len(s.run.Falls()) > 0; near != c.near {
+			t.Errorf("%s: close to the window: %v", name, near)
+		}
+	}
+}
+
 // TestLost: the parent of a run that will never end by itself is told so, with
 // what stands of it; nobody is told of a run that ended, or that has no parent.
 func TestLost(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +75,23 @@ func TestDivergence(t *testing.T) {
 			e := kindOf(t, c, daruma.KindReplied)
 			e.Payload = bytes.Replace(e.Payload, []byte("run_refund/1/3"), []byte("run_refund/1/7"), 1)
 		}, "asked for are: run_refund/1/3 (call_model)"},
+		"a decision of another kind": {func(c *daruma.Recording) {
+			kindOf(t, c, daruma.KindMove).Kind = daruma.KindParked
+		}, "+ now      move.made"},
+		"a result before its intent": {func(c *daruma.Recording) {
+			c.Events = slices.DeleteFunc(c.Events, func(e daruma.Event) bool { return e.Kind == daruma.KindToolCalled })
+		}, "+ now      tool.called"},
+		"a result after the end": {func(c *daruma.Recording) {
+			c.Events = append(c.Events, *kindOf(t, c, daruma.KindToolReplied))
+		}, "+ now      nothing"},
+		"a result of a parked run": {func(c *daruma.Recording) {
+			s := played(t, "start tools=pay:payment\nreply call pay {}")
+			e := daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, daruma.ToolReplied{Command: "run_refund/1/9"})
+			c.Events = append(s.events, e)
+		}, "(wait)"},
+		"a payload that is no JSON": {func(c *daruma.Recording) {
+			kindOf(t, c, daruma.KindMove).Payload = []byte("torn")
+		}, `: "torn" → {`},
 		"a decision that is missing": {func(c *daruma.Recording) {
 			for i, e := range c.Events {
 				if e.Kind == daruma.KindMove {
@@ -87,6 +105,9 @@ func TestDivergence(t *testing.T) {
 			r := recorded(played(t, story).shell)
 			noError(t, r.Replay())
 			c.change(r)
+			for i := range r.Events {
+				r.Events[i].Seq = int64(i + 1)
+			}
 			err := r.Replay()
 			d, ok := errors.AsType[*daruma.Divergence](err)
 			if !ok || daruma.KindOf(err) != daruma.KindConflict {
