@@ -479,6 +479,9 @@ func TestBudgetsAcrossCrashes(t *testing.T) {
 					m, options.Journal = next, next
 				}
 				h := open(t, options)
+				// No call of a new run is made before what the dead held is given
+				// back; the others may all be over by now.
+				runs = append(runs, h.start(agent.Start{Agent: "helper", Input: "go"}))
 				for _, id := range runs {
 					if r := h.waitFinished(id); r.State != daruma.Completed {
 						t.Errorf("%+v", r)
