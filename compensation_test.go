@@ -10,9 +10,9 @@ import (
 
 func TestCompensationCheck(t *testing.T) {
 	for args, want := range map[string]string{
-		``: "", `{}`: "", `{"a":"$args","b":["$result/x/0/a~1b~0"],"c":"$key","d":"$$args","e":1,"f":"plain","g":null}`: "",
-		`[]`: "accepted: an object", `{"a"`: "no JSON", `{} {}`: "no JSON", `{"a":"$input"}`: "accepted: $args", `{"a":{"b":["$args~1"]}}`: "accepted: $args",
-		`{"a":"$key/x"}`: "accepted: $args", `{"a":"$args/x~2"}`: "no JSON pointer", `{"a":"$result/x~"}`: "no JSON pointer", `{"a":"$"}`: "accepted: $args",
+		``: "", `{}`: "", `{"a":"${args}","b":["${result.x.0.a\\.b}"],"c":"${key}","d":"$${args}","e":1,"f":"plain $5","g":null,"h":"to ${args.a} of ${key}"}`: "",
+		`[]`: "accepted: an object", `{"a"`: "no JSON", `{} {}`: "no JSON", `{"a":"${input}"}`: "accepted: ${args}, ${result}, ${key}", `{"a":{"b":["x ${arg}"]}}`: "accepted: ${args}",
+		`{"a":"${key.x}"}`: "accepted: ${key}", `{"a":"${args.}"}`: "empty part", `{"a":"${}"}`: "empty part", `{"a":"${args..b}"}`: "empty part", `{"a":"x${args"}`: "no end", `{"a":"${args\\}"}`: "no end",
 	} {
 		err := (&daruma.Compensation{Tool: "undo", Args: json.RawMessage(args)}).Check()
 		switch {
@@ -30,12 +30,14 @@ func TestCompensationCheck(t *testing.T) {
 func TestCompensationArguments(t *testing.T) {
 	for _, c := range []struct{ args, result, template, want string }{
 		{`{"a":1.50,"b":"x"}`, "ok", ``, `{"a":1.50,"b":"x"}`},
-		{`{"a":1.50}`, "plain", `{"n":"$args/a","r":"$result","all":"$args","text":"$$5"}`, `{"all":{"a":1.50},"n":1.50,"r":"plain","text":"$5"}`},
-		{`{"a/b":{"~":[7,12345678901234567890]}}`, `{"id":"<17>"}`, `{"x":"$args/a~1b/~0/1","id":"$result/id"}`, `{"id":"<17>","x":12345678901234567890}`},
-		{`{}`, `{"id":1}`, `{"x":"$result/no"}`, "fault: $result/no is not there"},
-		{`{}`, `[1]`, `{"x":"$result/01"}`, "fault: $result/01 is not there"},
-		{`{}`, `"text"`, `{"x":"$result/1"}`, "fault: $result/1 is not there"},
-		{`nonsense`, `1`, `{"x":"$args/1"}`, "fault: the arguments of do are no JSON"},
+		{`{"a":1.50}`, "plain", `{"n":"${args.a}","r":"${result}","all":"${args}","text":"$5"}`, `{"all":{"a":1.50},"n":1.50,"r":"plain","text":"$5"}`},
+		{`{"a":1.50,"b":"<x>"}`, `{"c":[true]}`, `{"t":"$${a} ${args.a}/${args.b} of ${result.c}$"}`, `{"t":"${a} 1.50/<x> of [true]$"}`},
+		{`{"a.b":{"}":[7,12345678901234567890]}}`, `{"id":"<17>"}`, `{"x":"${args.a\\.b.\\}.1}","id":"${result.id}"}`, `{"id":"<17>","x":12345678901234567890}`},
+		{`{}`, `{"id":1}`, `{"x":"${result.no}"}`, "fault: ${result.no} is not there"},
+		{`{}`, `[1]`, `{"x":"${result.01}"}`, "fault: ${result.01} is not there"},
+		{`{}`, `[1]`, `{"x":"${result.-1}"}`, "fault: ${result.-1} is not there"},
+		{`{}`, `"text"`, `{"x":"${result.1}"}`, "fault: ${result.1} is not there"},
+		{`nonsense`, `1`, `{"x":"${args.1}"}`, "fault: the arguments of do are no JSON"},
 	} {
 		var got string
 		st := daruma.Started{Agent: "a", Models: []string{"m"}, Nonce: "n", Input: daruma.Message{Role: daruma.RoleUser, Text: "go"}, Tools: []daruma.ToolSpec{
@@ -67,8 +69,8 @@ func TestCompensationArguments(t *testing.T) {
 // FuzzCompensation reads any mapping: it is refused, or what it makes of any
 // call is JSON.
 func FuzzCompensation(f *testing.F) {
-	f.Add([]byte(`{"a":"$args/x","b":["$result/0","$$"],"k":"$key"}`))
-	f.Add([]byte(`{"a":"$args/~"}`))
+	f.Add([]byte(`{"a":"${args.x}","b":["${result.0} $${"],"k":"${key}"}`))
+	f.Add([]byte(`{"a":"${args.\\}"}`))
 	f.Add([]byte(`{"a":{"b":null,"c":1e400}}`))
 	f.Fuzz(func(t *testing.T, template []byte) {
 		c := daruma.Compensation{Tool: "undo", Args: template}

@@ -109,7 +109,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		}
 		spec.Verify = spec.OnDoubt == daruma.DoubtVerify
 		if by := w.one(5); by < i && w.one(2) == 0 && st.Tools[by].Effect != daruma.Read {
-			spec.Compensate = &daruma.Compensation{Tool: fmt.Sprintf("t%d", by), Args: []json.RawMessage{nil, []byte(`{"of":"$key"}`), []byte(`{"x":"$args/a"}`)}[w.one(3)]}
+			spec.Compensate = &daruma.Compensation{Tool: fmt.Sprintf("t%d", by), Args: []json.RawMessage{nil, []byte(`{"of":"${key}"}`), []byte(`{"x":"${args.a}"}`)}[w.one(3)]}
 		}
 		spec.ReplaceWrite = w.one(3) == 0
 		spec.Repeat = daruma.Repeat(max(0, w.one(6)-2))

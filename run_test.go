@@ -257,7 +257,10 @@ func toolOf(t testing.TB, text string) daruma.ToolSpec {
 			args := map[string]string{}
 			for pair := range strings.SplitSeq(pairs, ";") {
 				key, from, _ := strings.Cut(pair, "~")
-				args[key] = strings.ReplaceAll(from, ".", "/")
+				if path, ok := strings.CutPrefix(from, "$"); ok {
+					from = "${" + path + "}"
+				}
+				args[key] = from
 			}
 			if mapped {
 				spec.Compensate.Args = payload(args)

@@ -23,10 +23,10 @@ func TestCompensationIsChecked(t *testing.T) {
 		tool Tool
 		want string
 	}{
-		{spec("do", daruma.Keyed, by("undo", `{"id":"$result/id"}`)), ""},
+		{spec("do", daruma.Keyed, by("undo", `{"id":"${result.id}"}`)), ""},
 		{spec("do", daruma.Keyed, by("undo", ``)), ""},
-		{spec("do", daruma.Keyed, by("undo", `{"ids":"$result/id"}`)), `without its argument "id"`},
-		{spec("do", daruma.Keyed, by("undo", `{"id":"$output"}`)), "accepted: $args"},
+		{spec("do", daruma.Keyed, by("undo", `{"ids":"${result.id}"}`)), `without its argument "id"`},
+		{spec("do", daruma.Keyed, by("undo", `{"id":"${output}"}`)), "accepted: ${args}"},
 		{spec("do", daruma.Keyed, by("nothing", ``)), "accepted: the name of another tool"},
 		{spec("do", daruma.Keyed, by("do", ``)), "accepted: the name of another tool"},
 		{spec("do", daruma.Keyed, by("look", ``)), "which only reads"},

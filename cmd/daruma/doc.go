@@ -59,7 +59,7 @@
 //	    timeout: 10s
 //	    compensate:              # how a call is undone, see cancel --compensate
 //	      tool: charge_again
-//	      args: {order: $args/order, refund: $result/id}   # JSON pointers; default: the same arguments
+//	      args: {order: "${args.order}", refund: "${result.id}"}   # or "${key}"; default: the same arguments
 //	  research: {agent: researcher, description: Asks the researcher}   # each call is a sub-run
 //	mcp:
 //	  files:                     # an MCP server: a program, or url: for streamable HTTP
@@ -81,7 +81,7 @@
 //	      write_file: {effect: idempotent, risk: medium}   # and on_doubt, capability … as above
 //	      edit_file:
 //	        on_doubt: verify
-//	        verify: {tool: read_text_file, arguments: {path: "${path}"}, done: "${edits.0.newText}"}
+//	        verify: {tool: read_text_file, arguments: {path: "${args.path}"}, done: "${args.edits.0.newText}"}
 //	      # key_argument: an argument in which the key travels; pin: refuse another definition
 //	agents:
 //	  desk:

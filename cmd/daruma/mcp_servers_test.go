@@ -112,7 +112,7 @@ mcp:
       write_file: {effect: idempotent}
       edit_file:
         on_doubt: verify
-        verify: {tool: read_text_file, arguments: {path: "${path}"}, done: "${edits.0.newText}"}
+        verify: {tool: read_text_file, arguments: {path: "${args.path}"}, done: "${args.edits.0.newText}"}
   everything:
     command: %[2]s/mcpgate
     args: ["%[2]s/everything", node, "%[3]s/node_modules/@modelcontextprotocol/server-everything/dist/index.js"]

@@ -91,9 +91,9 @@ type Tool struct {
 }
 
 // Verify asks another tool of the server, one that only reads, and looks for
-// texts in its result. Places such as ${path} or ${edits.0.newText} in
-// Arguments, Done and Absent are filled in from the arguments of the call,
-// ${daruma.key} is its idempotency key.
+// texts in its result. Places such as ${args.path} or ${args.edits.0.newText}
+// in Arguments, Done and Absent are filled in by [daruma.FillPlaces] from the
+// arguments of the call; ${key} is its idempotency key.
 //
 // The call happened if the result contains Done and not Absent; it did not if
 // it is the other way round, or, with no Absent, if Done is not there. All else
@@ -148,6 +148,11 @@ func (c *Config) checkTool(name string, t Tool) error {
 		return invalid(c, "tool %q has on_doubt verify, but nothing to verify with", name)
 	case t.Verify != nil && (t.Verify.Tool == "" || t.Verify.Done == ""):
 		return invalid(c, "tool %q: verify needs a tool and the text that is there when it is done", name)
+	case t.Verify == nil:
+		return nil
+	}
+	if err := daruma.CheckPlaces([]any{map[string]any(t.Verify.Arguments), t.Verify.Done, t.Verify.Absent}, "args", "key"); err != nil {
+		return invalid(c, "tool %q: verify: %w", name, unwrapped(err))
 	}
 	return nil
 }

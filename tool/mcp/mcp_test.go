@@ -104,7 +104,7 @@ func TestDeclarations(t *testing.T) {
 	c.Prefix = "x."
 	c.Deny = []string{"die"}
 	c.Tools["append"] = mcp.Tool{Spec: daruma.ToolSpec{Risk: daruma.RiskHigh, OnDoubt: daruma.DoubtVerify, Capability: "notes", Approve: true},
-		Verify: &mcp.Verify{Tool: "read", Done: "${text}"}}
+		Verify: &mcp.Verify{Tool: "read", Done: "${args.text}"}}
 	h := start(t, c)
 	specs := map[string]daruma.ToolSpec{}
 	for _, s := range h.set.Specs() {
@@ -306,9 +306,9 @@ func TestChangedToolsAreBlocked(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	c, file := child(t, "good")
-	c.Tools["append"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Done: "\n${text}\n"}}
-	c.Tools["fail"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Done: "${text}"}}
-	c.Tools["slow"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Done: "done ${text}", Absent: "not ${text}"}}
+	c.Tools["append"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Done: "\n${args.text}\n"}}
+	c.Tools["fail"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Done: "${args.text}"}}
+	c.Tools["slow"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Done: "done ${args.text}", Absent: "not ${args.text}"}}
 	h := start(t, c)
 	verify := func(name, text string) daruma.Outcome {
 		args, _ := json.Marshal(map[string]string{"text": text})
@@ -356,6 +356,12 @@ func TestBadStarts(t *testing.T) {
 		{"allow of nothing", "good", func(c *mcp.Config) { c.Allow = []string{"echo", "read", "pid", "nope"} }, daruma.KindInvalid, `allow names "nope", which the server does not have; it has: `},
 		{"tools of nothing", "good", func(c *mcp.Config) { c.Tools["nope"] = mcp.Tool{} }, daruma.KindInvalid, `tools names "nope"`},
 		{"configured, denied", "good", func(c *mcp.Config) { c.Deny = []string{"echo"} }, daruma.KindInvalid, `tool "echo" is configured, but not allowed`},
+		{"verify of an unknown place", "good", func(c *mcp.Config) {
+			c.Tools["append"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Arguments: map[string]any{"path": "${path}"}, Done: "${args.text}"}}
+		}, daruma.KindInvalid, "${path} is unknown; accepted: ${args}, ${key}"},
+		{"verify by a result", "good", func(c *mcp.Config) {
+			c.Tools["append"] = mcp.Tool{Verify: &mcp.Verify{Tool: "read", Done: "x ${result}"}}
+		}, daruma.KindInvalid, "${result} is unknown"},
 		{"keyed without a key", "good", func(c *mcp.Config) { c.Tools["append"] = mcp.Tool{Effect: effect(daruma.Payment)} }, daruma.KindInvalid, "nothing carries its idempotency key"},
 		{"key argument of nothing", "good", func(c *mcp.Config) {
 			c.Tools["append"] = mcp.Tool{Effect: effect(daruma.Keyed), KeyArgument: "nope"}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/daruma-run/daruma"
@@ -18,16 +16,13 @@ import (
 func (s *Server) verify(name string) func(context.Context, tool.Call) (daruma.Outcome, tool.Result, error) {
 	v := s.config.Tools[name].Verify
 	return func(ctx context.Context, call tool.Call) (daruma.Outcome, tool.Result, error) {
-		p, err := newPlaces(call)
+		filled, err := daruma.FillPlaces([]any{map[string]any(v.Arguments), v.Done, v.Absent}, placesOf(call))
 		if err != nil {
-			return daruma.Doubtful, tool.Result{}, err
+			return daruma.Doubtful, tool.Result{}, fmt.Errorf("the call has nothing to verify with: %w", unwrapped(err))
 		}
-		args := p.value(v.Arguments)
-		done, absent := p.text(v.Done), p.text(v.Absent)
-		switch {
-		case len(p.missing) > 0:
-			return daruma.Doubtful, tool.Result{}, fmt.Errorf("the call has no %s to verify with", strings.Join(p.missing, ", "))
-		case done == "", v.Absent != "" && absent == "":
+		parts := filled.([]any)
+		args, done, absent := parts[0], textOfValue(parts[1]), textOfValue(parts[2])
+		if done == "" || v.Absent != "" && absent == "" {
 			return daruma.Doubtful, tool.Result{}, errors.New("the text to look for is empty for this call")
 		}
 		result, err := s.send(ctx, daruma.Read, &sdk.CallToolParams{Name: v.Tool, Arguments: args})
@@ -53,91 +48,38 @@ func (s *Server) verify(name string) func(context.Context, tool.Call) (daruma.Ou
 	}
 }
 
-// places fills in what a call has.
-type places struct {
-	args    any
-	key     string
-	missing []string
-}
-
-func newPlaces(call tool.Call) (*places, error) {
-	p := &places{key: call.Key}
-	d := json.NewDecoder(strings.NewReader(string(call.Args)))
-	d.UseNumber()
-	if err := d.Decode(&p.args); err != nil {
-		return nil, fmt.Errorf("arguments: %w", err)
-	}
-	return p, nil
-}
-
-var place = regexp.MustCompile(`\$\{([^{}]*)\}`)
-
-// text fills in the places of a text.
-func (p *places) text(template string) string {
-	return place.ReplaceAllStringFunc(template, func(found string) string {
-		v, ok := p.find(found[2 : len(found)-1])
-		if !ok {
-			p.missing = append(p.missing, found)
-			return ""
-		}
-		if text, ok := v.(string); ok {
-			return text
-		}
-		b, _ := json.Marshal(v) // it was JSON before
-		return string(b)
-	})
-}
-
-// value fills in a value: a text that is nothing but a place becomes what is
-// there, of whatever type.
-func (p *places) value(template any) any {
-	switch t := template.(type) {
-	case string:
-		if m := place.FindStringSubmatch(t); m != nil && m[0] == t {
-			if v, ok := p.find(m[1]); ok {
-				return v
+// placesOf returns what the places of a verification stand for.
+func placesOf(call tool.Call) func(name string) (any, error) {
+	return func(name string) (any, error) {
+		if name == "key" {
+			if call.Key == "" {
+				return nil, errors.New("it has no idempotency key")
 			}
+			return call.Key, nil
 		}
-		return p.text(t)
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k, v := range t {
-			out[k] = p.value(v)
+		d := json.NewDecoder(strings.NewReader(string(call.Args)))
+		d.UseNumber()
+		var args any
+		if err := d.Decode(&args); err != nil {
+			return nil, fmt.Errorf("arguments: %w", err)
 		}
-		return out
-	case []any:
-		out := make([]any, len(t))
-		for i, v := range t {
-			out[i] = p.value(v)
-		}
-		return out
+		return args, nil
 	}
-	return template
 }
 
-// find returns what stands at a path such as edits.0.newText.
-func (p *places) find(path string) (any, bool) {
-	if path == "daruma.key" && p.key != "" {
-		return p.key, true
+// textOfValue is a value as a text that can be looked for.
+func textOfValue(v any) string {
+	if text, ok := v.(string); ok {
+		return text
 	}
-	v := p.args
-	for name := range strings.SplitSeq(path, ".") {
-		switch at := v.(type) {
-		case map[string]any:
-			next, ok := at[name]
-			if !ok {
-				return nil, false
-			}
-			v = next
-		case []any:
-			i, err := strconv.Atoi(name)
-			if err != nil || i < 0 || i >= len(at) {
-				return nil, false
-			}
-			v = at[i]
-		default:
-			return nil, false
-		}
+	b, _ := json.Marshal(v) // it was JSON before
+	return string(b)
+}
+
+// unwrapped is an error without its operation.
+func unwrapped(err error) error {
+	if f, ok := errors.AsType[*daruma.Failure](err); ok {
+		return f.Err
 	}
-	return v, true
+	return err
 }
