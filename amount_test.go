@@ -81,6 +81,9 @@ func TestIDs(t *testing.T) {
 	if !slices.IsSorted(ids) {
 		t.Errorf("ids do not sort by time: %q", ids)
 	}
+	if one, other := daruma.NewRunID(epoch, [10]byte{9: 1}), daruma.NewRunID(epoch, [10]byte{9: 2}); one == other {
+		t.Errorf("two runs of one moment are both %s", one)
+	}
 	for _, bad := range []string{"", "a b", "a/b", "ü", strings.Repeat("a", 129), "a\n"} {
 		if err := daruma.RunID(bad).Check(); daruma.KindOf(err) != daruma.KindInvalid {
 			t.Errorf("id %q: %v", bad, err)

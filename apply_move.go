@@ -71,7 +71,7 @@ func (r *Run) applyMove(m Move) error {
 		r.moveCall(i, m)
 		return nil
 	}
-	if m.Remedy == Escalate {
+	if m.Remedy == Escalate || m.Remedy == Park { // of a limit, run.parked follows at once, with its own question
 		s.Asked = r.question(m)
 	}
 	switch m.Subject {

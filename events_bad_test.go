@@ -41,7 +41,7 @@ func TestEventsThatDoNotFit(t *testing.T) {
 		"a judgement that is over":       {calling, daruma.KindJudged, daruma.Judged{Command: turn1(2), Of: daruma.JudgeReply}, daruma.KindConflict, "waits for run_refund/1/2"},
 		"a move to no model":             {begun, daruma.KindMove, daruma.Move{Signal: daruma.Loop, Remedy: daruma.SwitchModel, Subject: daruma.SubjectModel, Target: "m9"}, daruma.KindConflict, "no model m9"},
 		"a move on from no reply":        {begun, daruma.KindMove, daruma.Move{Signal: daruma.Loop, Remedy: daruma.Degrade, Subject: daruma.SubjectReply}, daruma.KindConflict, "no reply"},
-		"a cut of no message":            {between, daruma.KindMove, daruma.Move{Signal: daruma.Loop, Remedy: daruma.Compact, Subject: daruma.SubjectModel, Cuts: []daruma.Cut{{Message: 99}}}, daruma.KindConflict, "message 99"},
+		"a cut of no message":            {between, daruma.KindMove, daruma.Move{Signal: daruma.Loop, Remedy: daruma.Compact, Subject: daruma.SubjectModel, Cuts: []daruma.Cut{{Message: 4}}}, daruma.KindConflict, "message 4"},
 		"a cut before the first message": {between, daruma.KindMove, daruma.Move{Signal: daruma.Loop, Remedy: daruma.Compact, Subject: daruma.SubjectModel, Cuts: []daruma.Cut{{Message: -1}}}, daruma.KindConflict, "message -1"},
 		"a cut of what a user wrote":     {between, daruma.KindMove, daruma.Move{Signal: daruma.Loop, Remedy: daruma.Compact, Subject: daruma.SubjectModel, Cuts: []daruma.Cut{{Message: 1}}}, daruma.KindConflict, "message 1"},
 		"an intent of no call":           {calling, daruma.KindToolCalled, daruma.ToolCalled{Command: turn1(4), Call: 9}, daruma.KindConflict, "waits for run_refund/1/4"},

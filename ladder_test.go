@@ -274,7 +274,7 @@ func TestLadderCheck(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	for _, l := range []daruma.Ladder{{}, daruma.DefaultLadder(), {Default: []daruma.Rung{stop}}} {
+	for _, l := range []daruma.Ladder{{}, daruma.DefaultLadder(), {Default: []daruma.Rung{stop}}, {Default: []daruma.Rung{{Remedy: daruma.Abort, Compensate: true}}}} {
 		noError(t, l.Check())
 	}
 	if !(daruma.Ladder{}).IsZero() || daruma.DefaultLadder().IsZero() {

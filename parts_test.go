@@ -294,6 +294,20 @@ func TestOldQuestion(t *testing.T) {
 	}
 }
 
+// TestNote is the line that lists show of a run.
+func TestNote(t *testing.T) {
+	for story, want := range map[string]string{
+		"start": "", "start\nreply say done": "done", "start\nfail invalid": "provider_unavailable: primary: it failed",
+		"start\nfail unavailable": "waits until 2026-01-02T03:00:00Z", "start\npost cancel {}": "cancelled by user:bob",
+		"start tools=a:keyed:agent=b\nreply call a {} ; call a {\"n\":1}\nstarted 0\nstarted 1": "waits for run_refund.1.1, run_refund.1.2",
+		"start tools=mail:keyed:verify\nreply call mail {}\ndoubt 0":                            "",
+	} {
+		if got := played(t, story).run.Note(); got != want {
+			t.Errorf("%s: %q, want %q", story, got, want)
+		}
+	}
+}
+
 // TestPolicyLadder: a policy brings another ladder, if it is one.
 func TestPolicyLadder(t *testing.T) {
 	stop := daruma.Ladder{Default: []daruma.Rung{{Remedy: daruma.Abort}}}

@@ -81,9 +81,6 @@ func TestDivergence(t *testing.T) {
 		"a result before its intent": {func(c *daruma.Recording) {
 			c.Events = slices.DeleteFunc(c.Events, func(e daruma.Event) bool { return e.Kind == daruma.KindToolCalled })
 		}, "+ now      tool.called"},
-		"a result after the end": {func(c *daruma.Recording) {
-			c.Events = append(c.Events, *kindOf(t, c, daruma.KindToolReplied))
-		}, "+ now      nothing"},
 		"a result of a parked run": {func(c *daruma.Recording) {
 			s := played(t, "start tools=pay:payment\nreply call pay {}")
 			e := daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, daruma.ToolReplied{Command: "run_refund/1/9"})

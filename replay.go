@@ -123,20 +123,23 @@ func (p *replayer) step() (*Divergence, error) {
 	return nil, nil
 }
 
-// outside checks that what the shell has done was asked for.
+// outside checks that what the shell has done was asked for. While decisions are
+// outstanding nothing that follows from them can have been, but a judgement.
 func (p *replayer) outside(e Event) *Divergence {
 	if p.at < p.from {
 		return nil
+	}
+	decided, commands := p.run.Next()
+	for _, c := range commands {
+		if len(decided) == 0 || c.Op == OpJudge {
+			p.asked[c.ID] = true
+		}
 	}
 	var answer struct {
 		Command CommandID `json:"command"`
 	}
 	if json.Unmarshal(e.Payload, &answer) != nil || answer.Command == "" || e.Kind == KindTimer {
 		return nil
-	}
-	decided, commands := p.run.Next()
-	for _, c := range commands {
-		p.asked[c.ID] = true
 	}
 	if p.asked[answer.Command] {
 		return nil

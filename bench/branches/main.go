@@ -59,7 +59,7 @@ func main() {
 		return
 	}
 	files, err := measure(dir, *run)
-	good := report(files, *floor, strings.FieldsFunc(*full, func(r rune) bool { return r == ',' }), *all)
+	good := files != nil && report(files, *floor, strings.FieldsFunc(*full, func(r rune) bool { return r == ',' }), *all)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "branches:", err)
 	}
