@@ -267,15 +267,31 @@ func (r *Run) approval(i int, spec ToolSpec) Approval {
 	return a
 }
 
-// suffixLength is how much of the id of a run, in characters of five random
-// bits, tells approvals of a tenant apart: with six, two of a few thousand runs
-// met.
-const suffixLength = 12
+const (
+	// suffixLength is how much of the id of a run, in characters of five random
+	// bits, tells approvals of a tenant apart: with six, two of a few thousand runs
+	// met.
+	suffixLength = 12
+	// suffixWhole is how long an id may be that was not drawn, and stands in ids
+	// for people as it is: the ends of such ids are often the same.
+	suffixWhole = 40
+)
 
-// suffix is the end of the run's id, with which ids for people begin.
+// suffix is the part of the run's id with which ids for people begin, another
+// for each run: of an id that was drawn the end, and where it leads down to a
+// sub-run.
 func (r *Run) suffix() string {
-	id := strings.TrimPrefix(string(r.id), "run_")
-	return id[max(0, len(id)-suffixLength):]
+	id, drawn := strings.CutPrefix(string(r.id), "run_")
+	root, way, below := strings.Cut(id, ".")
+	switch {
+	case drawn && below:
+		return root[max(0, len(root)-suffixLength):] + "." + way
+	case drawn:
+		return id[max(0, len(id)-suffixLength):]
+	case len(id) > suffixWhole:
+		return DigestOf([]byte(id)).String()[:suffixLength+4] // four bits each
+	}
+	return id
 }
 
 func (r *Run) approvalText() string {

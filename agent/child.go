@@ -31,7 +31,7 @@ func (s *Shell) startChild(ctx context.Context, t *task) *done {
 		return failed(daruma.Fail("", daruma.KindNotFound, "agent %q of the sub-run is unknown here; known: %s", c.Agent, strings.Join(names(s.agents), ", ")))
 	}
 	for {
-		err := s.commitChild(ctx, t, p)
+		err := s.commitChild(ctx, t, p, time.Now(), nonce(16), s.begin)
 		switch daruma.KindOf(err) {
 		case daruma.KindDown:
 			return &done{poisoned: err}
@@ -46,19 +46,23 @@ func (s *Shell) startChild(ctx context.Context, t *task) *done {
 		if err != nil {
 			return failed(err)
 		}
-		return answered(daruma.KindChild, daruma.ChildStarted{Command: c.ID, Call: c.Call, Run: c.Child})
+		return childStarted(c)
 	}
 }
 
-func (s *Shell) commitChild(ctx context.Context, t *task, p *profile) error {
+func childStarted(c *daruma.Command) *done {
+	return answered(daruma.KindChild, daruma.ChildStarted{Command: c.ID, Call: c.Call, Run: c.Child})
+}
+
+func (s *Shell) commitChild(ctx context.Context, t *task, p *profile, now time.Time, nonce string, begin func(context.Context, daruma.Tx) error) error {
 	c := &t.cmd
 	parent := &daruma.Parent{Run: t.live.id, Key: c.Key, Depth: c.Depth}
-	now := time.Now().UTC().Truncate(time.Microsecond)
+	now = now.UTC().Truncate(time.Microsecond)
 	start := Start{ID: c.Child, Tenant: t.live.tenant, Agent: c.Agent, Input: daruma.ChildInput(c.Args),
 		Limits: daruma.ChildLimits(p.Limits, *c.Share), parent: parent}
 	err := s.prepare(ctx, p, &start, now)
 	if err == nil {
-		err = s.begin(ctx, p.first(start, now, nonce(16)))
+		err = begin(ctx, p.first(start, now, nonce))
 	}
 	if daruma.KindOf(err) == daruma.KindExists {
 		return s.isChild(ctx, c.Child, *parent)

@@ -159,6 +159,37 @@ func (s *Stepper) Start(ctx context.Context, now time.Time, start Start, nonce s
 	return Input{in}, err
 }
 
+// Child starts the sub-run of a task that is to start one, as [Stepper.Start]
+// does a run. A process that is draining leaves it to others: mine is false
+// then. In is to be handed in whether there was an error or not, and says what
+// this process knows of the sub-run; came, without an error, says what came of
+// the task. After KindUnavailable, KindTimeout, KindExhausted and KindCancelled
+// the caller tries again after a while, with the same nonce, until the command
+// times out. Another error is the answer to the task.
+func (s *Stepper) Child(ctx context.Context, now time.Time, t Task, nonce string, mine bool) (in, came Input, err error) {
+	c := &t.t.cmd
+	p := s.s.agents[c.Agent]
+	if p == nil {
+		return in, came, daruma.Fail("agent.Start", daruma.KindNotFound, "agent %q of the sub-run is unknown here", c.Agent)
+	}
+	err = s.s.commitChild(ctx, t.t, p, now, nonce, func(ctx context.Context, tx daruma.Tx) error {
+		if mine {
+			tx.Node = s.s.node
+		}
+		known, err := s.s.bear(ctx, tx)
+		if mine {
+			in = Input{known}
+		}
+		return err
+	})
+	if err == nil {
+		d := childStarted(c)
+		d.task = t.t
+		came = Input{d}
+	}
+	return in, came, err
+}
+
 // Claim claims runs, as due.Claim asks for, and folds them. The input says
 // what came of it, errors of the journal too.
 func (s *Stepper) Claim(ctx context.Context, now time.Time) Input {

@@ -1,6 +1,7 @@
 package darumatest
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,10 @@ import (
 //	limits steps=12 approval_time=2m0s         # fields of daruma.Limits
 //	models m0 m1
 //	tool pay effect=unsafe on_doubt=verify     # fields of daruma.ToolSpec
+//	agent b                                    # another agent, with the same tools
+//	tool ask agent=b                           # a call of it is a sub-run
+//	turn b pay:1                               # what each of its runs is told to do, as of a run
+//	ladder undo                                # what the ladder would ask a person ends the run, compensated
 //	run r0 at=1s                               # started then
 //	turn r0 pay:1 look:2                       # what the model says next: tool:argument; then it is done
 //	model r0 2 rate_limited after=3s           # the second call of r0's models fails
@@ -22,6 +27,8 @@ import (
 //	disk 14 unsure unavailable                 # the 14th batch that is written
 //	claim 3 unsure timeout                     # the third claim; or lost, or late with after=5s
 //	die 37 part=1 power keep=2 down=1s         # after the first thing that step 37 asked for; or drain, instead of power
+//	call r0.2.1 1 late                         # of the sub-run that the first call of r0's second turn is
+//	fork r0 at=9s as=f0 step=last allow        # and on from there; replace: a rewind
 //	poison r0 n=4                              # the first four commands of r0 kill their process
 //	stall at=4s for=30s                        # a process stands still
 //	expire at=4s                               # it loses its lease, and goes on
@@ -43,6 +50,8 @@ type Plan struct {
 	models  []string
 	tools   []daruma.ToolSpec
 	runs    []*script
+	agents  []*script       // besides "a"; only their turns count
+	undo    bool            // what would be asked of a person ends the run instead, compensated
 	ordinal map[string]line // faults of the n-th of something
 	timed   []line          // faults at a time
 }
@@ -97,10 +106,12 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-// run returns the script of a run, nil where the plan has none.
+// run returns the script of a run or an agent, or that of the run a sub-run is
+// of; nil where the plan has none.
 func (p *Plan) run(id string) *script {
-	for _, s := range p.runs {
-		if string(s.id) == id {
+	root, _, _ := strings.Cut(id, ".")
+	for _, s := range slices.Concat(p.runs, p.agents) {
+		if string(s.id) == root {
 			return s
 		}
 	}

@@ -16,18 +16,41 @@ func DrawPlan(seed uint64) *Plan {
 	d := &drawer{dice: rand.New(rand.NewPCG(seed, 3))}
 	d.add("seed %d", seed)
 	d.add("process nodes=%d workers=%d", 1+d.one(5)/4, []int{1, 2, 8, 8}[d.one(4)])
-	d.add("limits steps=%d parallel=%d claims=%d reflections=%d approval_time=%s time=%s model_time=%s approve=%s", 3+d.one(20), 1+d.one(4), 2+d.one(3),
-		1+d.one(4), 30*time.Second+d.upto(5*time.Minute), 10*time.Second+d.upto(5*time.Minute), time.Second+d.upto(20*time.Second), d.of("high", "high", "medium", "critical"))
+	d.add("limits steps=%d parallel=%d claims=%d reflections=%d depth=%d approval_time=%s time=%s model_time=%s approve=%s", 3+d.one(20), 1+d.one(4), 2+d.one(3),
+		1+d.one(4), 1+d.one(3), 30*time.Second+d.upto(5*time.Minute), 10*time.Second+d.upto(5*time.Minute), time.Second+d.upto(20*time.Second), d.of("high", "high", "medium", "critical"))
 	d.add("models%s", d.each(1+d.one(3), func(i int) string { return fmt.Sprint("m", i) }))
 	tools := 1 + d.one(5)
-	d.stand = d.one(8) == 0
+	switch d.one(8) {
+	case 0:
+		d.stand = true
+	case 1, 2:
+		d.tree = true
+	case 3:
+		d.undo = true
+	case 4:
+		d.tree, d.undo = true, true
+	}
+	if d.undo {
+		tools = max(tools, 2)
+		if d.one(2) == 0 {
+			d.add("ladder undo")
+		}
+	}
 	for i := range tools {
 		d.tool(i, tools)
+	}
+	if d.tree {
+		d.agent(tools)
 	}
 	bad := []int{0, 1, 3, 6}[d.one(4)] // faults of each sort, at most
 	runs := 1 + d.one(4)
 	for r := range runs {
 		d.run(fmt.Sprint("r", r), tools, bad)
+	}
+	if d.one(4) == 0 {
+		for i := range 1 + d.one(2) {
+			d.add("fork r%d at=%s as=f%d step=%s%s", d.one(runs), d.upto(40*time.Second), i, d.of("last", "last", "1", "2", "3", "1/2", "2/2"), d.of("", "", " allow", " replace", " allow replace"))
+		}
 	}
 	for range d.one(2 * (bad + 1)) {
 		d.add("disk %d %s", 1+d.one(40), d.of("lost unavailable", "lost exhausted", "lost timeout", "unsure unavailable", "unsure timeout",
@@ -74,8 +97,39 @@ func DrawPlan(seed uint64) *Plan {
 
 type drawer struct {
 	dice  *rand.Rand
-	stand bool // this plan is about tools that stand in for each other
+	stand bool     // this plan is about tools that stand in for each other
+	tree  bool     // and this one about sub-runs
+	undo  bool     // and this one about undoing
+	below []string // sub-runs there may be
 	lines []string
+}
+
+// agent draws an agent for sub-runs, and the tool that starts them.
+func (d *drawer) agent(tools int) {
+	d.add("agent b")
+	text := "tool k agent=b"
+	if d.one(6) == 0 {
+		text += " approve"
+	}
+	if d.one(3) == 0 {
+		text += fmt.Sprintf(" compensate=t%d", d.one(tools))
+	}
+	d.add("%s", text)
+	for range d.one(4) {
+		text := "turn b"
+		for range 1 + d.one(2) {
+			text += d.word(tools, 5)
+		}
+		d.add("%s", text)
+	}
+}
+
+// word draws a call; one in so many is a sub-run.
+func (d *drawer) word(tools, one int) string {
+	if d.tree && d.one(one) == 0 {
+		return fmt.Sprintf(" k:%d", d.one(3))
+	}
+	return fmt.Sprintf(" t%d:%d", d.one(tools), d.one(3))
 }
 
 func (d *drawer) add(format string, args ...any) {
@@ -106,7 +160,11 @@ func (d *drawer) tool(i, tools int) {
 		d.add("tool t%d effect=%s capability=c replace_write approve", i, effects[3+d.one(4)])
 		return
 	}
-	text := fmt.Sprintf("tool t%d effect=%s timeout=%s", i, effects[d.one(len(effects))], time.Second+d.upto(15*time.Second))
+	effect := effects[d.one(len(effects))]
+	if d.undo && effect == daruma.Read {
+		effect = daruma.Keyed
+	}
+	text := fmt.Sprintf("tool t%d effect=%s timeout=%s", i, effect, time.Second+d.upto(15*time.Second))
 	switch d.one(4) {
 	case 0:
 		text += " on_doubt=verify verify"
@@ -128,7 +186,7 @@ func (d *drawer) tool(i, tools int) {
 	if other := d.one(tools); other != i && d.one(4) == 0 {
 		text += fmt.Sprintf(" alternatives=t%d", other)
 	}
-	if other := d.one(tools); other != i && d.one(3) == 0 {
+	if other := d.one(tools); other != i && (d.undo || d.one(3) == 0) {
 		text += fmt.Sprintf(" compensate=t%d", other)
 	}
 	if d.one(5) == 0 {
@@ -148,13 +206,17 @@ var (
 // people do.
 func (d *drawer) run(id string, tools, bad int) {
 	d.add("run %s at=%s", id, d.upto(3*time.Second))
-	for range d.one(6) {
+	d.below = d.below[:0]
+	for turn := range d.one(6) {
 		text := "turn " + id
 		if d.one(2) == 0 {
 			text += fmt.Sprintf(" text:%d", d.one(4000))
 		}
-		for range 1 + d.one(3) {
-			text += fmt.Sprintf(" t%d:%d", d.one(tools), d.one(3))
+		for call := range 1 + d.one(3) {
+			word := d.word(tools, 3)
+			if text += word; strings.HasPrefix(word, " k") {
+				d.below = append(d.below, fmt.Sprintf("%s.%d.%d", id, turn+1, call+1))
+			}
 		}
 		d.add("%s", text)
 	}
@@ -169,6 +231,25 @@ func (d *drawer) run(id string, tools, bad int) {
 	}
 	for range d.one(2*bad + 1) {
 		d.add("call %s %d %s%s", id, 1+d.one(12), callFaults[d.one(len(callFaults))], after())
+	}
+	for range d.one(bad + 1) {
+		if len(d.below) == 0 {
+			break
+		}
+		sub := d.below[d.one(len(d.below))]
+		switch d.one(4) {
+		case 0:
+			d.add("model %s %d %s%s", sub, 1+d.one(3), modelFaults[d.one(len(modelFaults))], after())
+		case 1:
+			d.add("call %s %d %s%s", sub, 1+d.one(3), callFaults[d.one(len(callFaults))], after())
+		case 2:
+			d.add("post %s at=%s %s", sub, d.upto(20*time.Second), d.of("cancel", "cancel:undo", "policy", "weather"))
+		case 3:
+			d.add("approve %s 1 %s", sub, d.of("no", "late", "twice", "never"))
+		}
+	}
+	if d.undo && d.one(2) == 0 {
+		d.add("post %s at=%s cancel:undo", id, time.Second+d.upto(10*time.Second))
 	}
 	if d.stand {
 		d.add("call %s %d unauthorized", id, 1+d.one(3))

@@ -46,12 +46,16 @@ func (p *Plan) read(l line) (known bool, err error) {
 	case "limits":
 		p.limits = daruma.Limits{Steps: f.count("steps"), Time: f.duration("time"), Tokens: int64(f.count("tokens")),
 			Reflections: f.count("reflections"), Parallel: f.count("parallel"), Claims: f.count("claims"),
-			ApprovalTime: f.duration("approval_time"), ModelTime: f.duration("model_time")}
+			Depth: f.count("depth"), ApprovalTime: f.duration("approval_time"), ModelTime: f.duration("model_time")}
 		f.text("approve", &p.limits.Approve)
 	case "models":
 		p.models = l[1:]
 	case "tool":
 		p.tools = append(p.tools, f.tool())
+	case "agent":
+		p.agents = append(p.agents, &script{id: daruma.RunID(l.word(1))})
+	case "ladder":
+		p.undo = l.has("undo")
 	case "run":
 		p.runs = append(p.runs, &script{id: daruma.RunID(l.word(1)), at: time.Duration(f.duration("at"))})
 	case "turn", "post", "model", "call", "approve", "answer", "poison":
@@ -72,6 +76,12 @@ func (p *Plan) read(l line) (known bool, err error) {
 		}
 	case "disk", "claim", "die":
 		p.ordinal[strings.Join(l[:min(2, len(l))], " ")] = l
+	case "fork":
+		if p.run(l.word(1)) == nil {
+			return false, nil
+		}
+		p.timed = append(p.timed, l)
+		f.duration("at")
 	case "stall", "expire", "drain", "clock":
 		p.timed = append(p.timed, l)
 		f.duration("at")
@@ -119,7 +129,10 @@ func (f *fields) text(name string, v encoding.TextUnmarshaler) {
 
 func (f *fields) tool() daruma.ToolSpec {
 	t := daruma.ToolSpec{Name: f.word(1), Capability: f.field("capability"), Verify: f.has("verify"), Approve: f.has("approve"),
-		ReplaceWrite: f.has("replace_write"), Timeout: f.duration("timeout")}
+		ReplaceWrite: f.has("replace_write"), Timeout: f.duration("timeout"), Agent: f.field("agent")}
+	if t.Agent != "" {
+		t.Effect = daruma.Keyed
+	}
 	f.text("effect", &t.Effect)
 	f.text("risk", &t.Risk)
 	f.text("on_doubt", &t.OnDoubt)

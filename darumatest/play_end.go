@@ -27,6 +27,9 @@ func (o *oracle) lost() {
 func (o *oracle) end() {
 	for _, id := range slices.Sorted(maps.Keys(o.runs)) {
 		p := o.runs[id]
+		if len(p.events) == 0 {
+			continue // somebody has posted to a sub-run that never began
+		}
 		o.journal(id, p)
 		for i, e := range p.events {
 			if e.Kind == daruma.KindCheckpoint && i < len(p.events)-1 {

@@ -10,6 +10,10 @@ func (w *world) disturb(l line) {
 	if w.closing || len(w.processes) == 0 {
 		return
 	}
+	if l.word(0) == "fork" {
+		w.fork(l)
+		return
+	}
 	w.hit(l.word(0))
 	p := w.processes[l.count("node")%len(w.processes)]
 	switch l.word(0) {

@@ -8,6 +8,9 @@ import (
 
 // before judges an event by the run as it is before it.
 func (o *oracle) before(p *past, e daruma.Event) {
+	if f := p.run.Finished(); f != nil {
+		o.w.broken("%s goes on after its end (%s) with %s", p.run.ID(), f.State, e.Kind)
+	}
 	switch e.Kind {
 	case daruma.KindTimer:
 		fired := read[daruma.TimerFired](o, e)
@@ -60,6 +63,12 @@ func (o *oracle) undoes(p *past, c daruma.ToolCalled) {
 	if p.undone[c.Undoes] {
 		o.w.broken("%s undoes %s, which was undone", c.Command, c.Undoes)
 	}
+	if len(p.flying) > 1 {
+		o.w.broken("%s undoes %s while something else is in flight", c.Command, c.Undoes)
+	}
+	if p.done[c.Undoes] == 0 && len(p.told) == 0 && p.answers == 0 {
+		o.w.broken("%s undoes %s, which is not known to be done", c.Command, c.Undoes)
+	}
 	if done := p.done[c.Undoes]; done > 0 && len(p.told) == 0 && p.answers == 0 {
 		if p.undoing > 0 && done > p.undoing {
 			o.w.broken("%s undoes what was done at %d after what was done at %d", c.Command, done, p.undoing)
@@ -96,7 +105,9 @@ func (o *oracle) happened(e *effect) {
 func (o *oracle) record(p *past) {
 	for _, r := range p.run.Effects() {
 		e := o.w.outside.keyed(r.Key)
+		spec, _ := o.w.plan.spec(r.Tool)
 		switch {
+		case spec.Agent != "": // judged with its run
 		case e != nil && e.lied:
 		case r.State == daruma.EffectConfirmed && (e == nil || e.times == 0):
 			o.w.broken("%s takes %s with key %s for done, and nothing happened", p.run.ID(), r.Tool, r.Key)

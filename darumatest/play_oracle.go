@@ -40,6 +40,10 @@ type past struct {
 	acked     bool
 	raised    int // limits
 	answers   int
+	children  map[string]*child // by the key of the call
+	loose     bool              // somebody has raised limits of it, or of a run below it
+	ending    bool              // it was told to stop
+	fork      *daruma.Forked    // what it was forked from
 }
 
 // question is an approval and the turn it was asked in.
@@ -53,7 +57,7 @@ func (o *oracle) past(id daruma.RunID) *past {
 	p := o.runs[id]
 	if p == nil {
 		p = &past{run: daruma.NewRun(id, ""), intents: map[daruma.CommandID]daruma.ToolCalled{}, keys: map[string]string{},
-			flying: map[daruma.CommandID]string{}, doubt: map[string]string{}, told: map[string]bool{}, done: map[string]int64{}, undone: map[string]bool{}, posts: map[daruma.PostID]*letter{}, unsure: map[*process]bool{}}
+			flying: map[daruma.CommandID]string{}, doubt: map[string]string{}, told: map[string]bool{}, done: map[string]int64{}, undone: map[string]bool{}, posts: map[daruma.PostID]*letter{}, unsure: map[*process]bool{}, children: map[string]*child{}}
 		o.runs[id] = p
 	}
 	return p
@@ -91,7 +95,11 @@ func (o *oracle) refused(p *process, tx *daruma.Tx, err error) {
 func (o *oracle) durable(entry *written) {
 	for _, c := range entry.parts {
 		p := o.past(c.run)
-		for _, e := range c.events {
+		o.mailed(c.tx)
+		for i, e := range c.events {
+			if o.copied(p, c, i) {
+				continue
+			}
 			o.w.digest.Write(e.Payload)
 			o.fold(p, e)
 			if o.w.failure != nil {
@@ -99,8 +107,9 @@ func (o *oracle) durable(entry *written) {
 			}
 		}
 		o.limits(p)
+		o.reached(p)
 		if tx := c.tx; tx != nil && tx.Release {
-			if len(p.flying) > 0 && !entry.by.cutting && !p.unsure[entry.by] {
+			if p.calling() && !entry.by.cutting && !p.unsure[entry.by] {
 				o.w.broken("%s is given up with calls in flight: %v", c.run, slices.Sorted(maps.Keys(p.flying)))
 			}
 			if state := p.run.State(); tx.State != daruma.Running && (tx.State != state || !tx.WakeAt.Equal(p.run.WakeAt())) {
@@ -121,11 +130,18 @@ func (o *oracle) fold(p *past, e daruma.Event) {
 	id := p.run.ID()
 	o.w.tell("  on disk: %s %d %s", id, e.Seq, e.Kind)
 	switch e.Kind {
+	case daruma.KindStarted:
+		o.born(p)
+	case daruma.KindChild:
+		o.childStarted(p, read[daruma.ChildStarted](o, e))
 	case daruma.KindClaimed:
 		for c, key := range p.flying {
+			if p.children[key] != nil {
+				continue // begun again, it is the same
+			}
 			p.doubt[key] = p.intents[c].Tool
+			delete(p.flying, c)
 		}
-		clear(p.flying)
 	case daruma.KindToolCalled:
 		o.called(p, read[daruma.ToolCalled](o, e))
 	case daruma.KindToolReplied:
@@ -195,6 +211,10 @@ func (o *oracle) called(p *past, c daruma.ToolCalled) {
 	if _, again := p.intents[c.Command]; again {
 		o.w.broken("%s has two intents", c.Command)
 	}
+	if p.run.Finished() == nil {
+		o.delegated(p, c)
+		o.written(p, c, results[c.Call].Args)
+	}
 	o.keyed(p, nameOf(p.run.ID(), p.run.Turn(), c.Call, c.Tool, results[c.Call].Args), c.Key)
 	p.intents[c.Command], p.flying[c.Command] = c, c.Key
 	o.undoes(p, c)
@@ -235,6 +255,12 @@ func (o *oracle) received(p *past, post daruma.Post) {
 	switch post.Topic {
 	case daruma.TopicAnswer: // a person has taken it on
 		clear(p.doubt)
+	case daruma.TopicCancel:
+		p.ending = true
+	case daruma.TopicPolicy:
+		o.raise(p)
+	case daruma.TopicChild:
+		o.childEnded(p, post)
 	case daruma.TopicResult: // said perhaps before the call is in doubt
 		var st daruma.Settlement
 		if json.Unmarshal(post.Payload, &st) == nil {
@@ -251,6 +277,7 @@ func (o *oracle) finished(p *past, f daruma.Finished) {
 		o.w.broken("%s ends as %s with calls in flight: %v", p.run.ID(), f.State, slices.Sorted(maps.Keys(p.flying)))
 	}
 	o.record(p)
+	o.childless(p)
 	for _, key := range slices.Sorted(maps.Keys(p.doubt)) {
 		if f.State == daruma.Cancelled && !p.told[key] && !slices.ContainsFunc(f.Missing, func(m string) bool { return strings.Contains(m, key) }) {
 			o.w.broken("%s is cancelled and does not say that %s with key %s is in doubt", p.run.ID(), p.doubt[key], key)
@@ -260,7 +287,7 @@ func (o *oracle) finished(p *past, f daruma.Finished) {
 
 // limits judges what a run has used.
 func (o *oracle) limits(p *past) {
-	if steps, most := p.run.Steps(), p.run.Started().Limits.Steps; steps > most {
+	if steps, most := p.run.Steps(), p.run.Started().Limits.Steps; steps > most && !p.loose {
 		o.w.broken("%s took %d steps of %d", p.run.ID(), steps, most)
 	}
 	for _, f := range p.run.Falls() {
@@ -285,10 +312,10 @@ func (o *oracle) begins(by *process, k *work) {
 		o.w.broken("%s begins after %d processes have died with it; the limit is %d", c.ID, p.deaths, most)
 	}
 	spec, known := o.w.plan.spec(c.Tool)
-	if _, ok := p.intents[c.ID]; !ok && c.Op == daruma.OpCallTool && (!known || spec.Effect != daruma.Read) {
+	if _, ok := p.intents[c.ID]; !ok && (c.Op == daruma.OpStartRun || c.Op == daruma.OpCallTool) && (!known || spec.Effect != daruma.Read) {
 		o.w.broken("%s begins before its intent is on disk", c.ID)
 	}
-	if c.Op == daruma.OpCallTool {
+	if c.Op == daruma.OpCallTool || c.Op == daruma.OpStartRun {
 		call := nameOf(id, k.turn, c.Call, c.Tool, c.Args)
 		o.keyed(p, call, c.Key)
 		if known && (spec.Approve || spec.Danger() >= p.run.Started().Limits.Approve) && !o.allowed(p, k) {
@@ -344,7 +371,7 @@ func (o *oracle) seen(id daruma.RunID, events []daruma.Event) {
 // allOver reports whether every run has ended, on disk.
 func (o *oracle) allOver() bool {
 	for _, p := range o.runs {
-		if p.run.Finished() == nil {
+		if len(p.events) > 0 && p.run.Finished() == nil {
 			return false
 		}
 	}
@@ -355,7 +382,7 @@ func (o *oracle) allOver() bool {
 func (o *oracle) unfinished() error {
 	var all []error
 	for _, id := range slices.Sorted(maps.Keys(o.runs)) {
-		if r := o.runs[id].run; r.Finished() == nil {
+		if r := o.runs[id].run; r.Finished() == nil && len(o.runs[id].events) > 0 {
 			info, _ := o.w.memory.Run(ctx, id)
 			all = append(all, fmt.Errorf("%s is %s (%s), held by %q until %s", id, r.State(), r.Note(), info.Node, info.WakeAt))
 		}

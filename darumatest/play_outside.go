@@ -74,6 +74,11 @@ func (o *outside) keyed(key string) *effect {
 // more reports whether something else has happened, or may have, for the run of
 // an effect.
 func (o *outside) more(e *effect) bool {
+	for _, c := range o.w.oracle.past(e.run).intents { // one that never left its process may have happened, for all the run knows
+		if spec, _ := o.w.plan.spec(c.Tool); c.Tool != e.spec.Name && spec.Effect != daruma.Read {
+			return true
+		}
+	}
 	return slices.ContainsFunc(o.calls, func(c *effect) bool { return c.run == e.run && c.what != e.what && c.spec.Effect != daruma.Read })
 }
 

@@ -57,7 +57,7 @@ func (w *world) send(l *letter) {
 func (w *world) post(s *script) {
 	for i, l := range s.posts {
 		what, arg, _ := strings.Cut(l.word(3), ":")
-		letter := &letter{run: s.id, id: daruma.PostID{Topic: what, Key: fmt.Sprint("plan-", i)}}
+		letter := &letter{run: daruma.RunID(l.word(1)), id: daruma.PostID{Topic: what, Key: fmt.Sprint("plan-", i)}}
 		switch what {
 		case daruma.TopicCancel:
 			letter.payload = encoded(daruma.Reason{Text: "enough", Compensate: arg == "undo"})

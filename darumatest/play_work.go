@@ -18,11 +18,17 @@ import (
 	"github.com/daruma-run/daruma/tool"
 )
 
-// options are those of the shell of a process: one agent "a" with the models
-// and tools of the plan, none of which is ever called.
+// options are those of the shell of a process: agents with the models and tools
+// of the plan, none of which is ever called.
 func (w *world) options(p *process) agent.Options {
 	a := agent.Agent{Name: "a", Instructions: "Do it.", Models: w.plan.models, Limits: w.plan.limits}
+	if w.plan.undo {
+		a.Ladder = undoing()
+	}
 	for _, spec := range w.plan.tools {
+		if spec.Agent != "" && w.plan.run(spec.Agent) == nil {
+			continue // taken out of the plan
+		}
 		spec.Alternatives = slices.DeleteFunc(slices.Clone(spec.Alternatives), func(name string) bool {
 			_, known := w.plan.spec(name)
 			return !known // taken out of the plan
@@ -31,7 +37,7 @@ func (w *world) options(p *process) agent.Options {
 			spec.Repeat = daruma.RepeatAuto
 		}
 		if c := spec.Compensate; c != nil {
-			if undo, known := w.plan.spec(c.Tool); !known || undo.Effect == daruma.Read || spec.Effect == daruma.Read || c.Tool == spec.Name {
+			if undo, known := w.plan.spec(c.Tool); !known || undo.Effect == daruma.Read || spec.Effect == daruma.Read || c.Tool == spec.Name || undo.Agent != "" {
 				spec.Compensate = nil
 			}
 		}
@@ -54,7 +60,12 @@ func (w *world) options(p *process) agent.Options {
 		w.broken("the plan makes no table of models: %v", err)
 		return agent.Options{}
 	}
-	return agent.Options{Journal: p.disk, Agents: []agent.Agent{a}, Models: table, Node: p.node, Workers: w.plan.workers,
+	agents := []agent.Agent{a}
+	for _, s := range w.plan.agents {
+		a.Name = string(s.id)
+		agents = append(agents, a)
+	}
+	return agent.Options{Journal: p.disk, Agents: agents, Models: table, Node: p.node, Workers: w.plan.workers,
 		Observe: w.oracle.seen, Logger: slog.New(p)}
 }
 
@@ -97,6 +108,8 @@ func (p *process) begin(t agent.Task) {
 	switch k.cmd.Op {
 	case daruma.OpCallModel:
 		w.outside.model(k)
+	case daruma.OpStartRun:
+		k.child(k.cmd.Timeout)
 	default:
 		w.outside.tool(k)
 	}
@@ -219,6 +232,9 @@ func (o *outside) says(k *work, n int) daruma.Message {
 		}
 	}
 	s := o.w.plan.run(k.run())
+	if started := o.w.oracle.past(k.task.Run()).run.Started(); started.Agent != "a" {
+		s = o.w.plan.run(started.Agent)
+	}
 	if s == nil || turn >= len(s.turns) {
 		m.Text = "done"
 		return m
