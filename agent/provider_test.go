@@ -3,6 +3,7 @@ package agent_test
 import (
 	"context"
 	"iter"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,18 @@ import (
 	"github.com/daruma-run/daruma/model/route"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain gives all tests and examples one folder, and removes it.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "daruma-agent")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("TMPDIR", dir)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
 
 // talk is a model: it answers a conversation with a text, calls, or an error.
 type talk func(ctx context.Context, messages []daruma.Message) (daruma.Message, error)

@@ -115,7 +115,8 @@ func (o *door) serve() {
 	o.served.Go(func() { _ = o.server.Serve(o.listener) }) // it ends by close alone
 }
 
-// close answers requests under way, for at most a second, and removes the socket.
+// close answers requests under way, for at most a second, and removes the
+// socket, and its folder where that is one of its own. The lock is still held.
 func (o *door) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -125,6 +126,9 @@ func (o *door) close() error {
 	o.served.Wait()
 	if err := os.Remove(o.owner.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if o.owner.Socket != o.journal.path+".sock" {
+		_ = os.Remove(filepath.Dir(o.owner.Socket)) // empty, or it stays
 	}
 	return nil
 }

@@ -46,6 +46,27 @@ func TestOwnerIsNamed(t *testing.T) {
 	open(t, path, nil)
 }
 
+// TestFarAway: a path too long for a socket has it in a folder of its own,
+// which goes with it.
+func TestFarAway(t *testing.T) {
+	far := filepath.Join(t.TempDir(), strings.Repeat("far", 40))
+	if err := os.Mkdir(far, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	short := t.TempDir()
+	t.Setenv("TMPDIR", short)
+	db := open(t, filepath.Join(far, "j.db"), nil)
+	if sockets, err := filepath.Glob(filepath.Join(short, "*", "sock")); err != nil || len(sockets) != 1 {
+		t.Errorf("sockets: %v, %v; want one", sockets, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(short); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 func TestReaderBesideOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j.db")
 	if _, err := sqlite.OpenReader(t.Context(), path); daruma.KindOf(err) != daruma.KindNotFound {

@@ -72,7 +72,7 @@ func TestServerEndsWithItsOwner(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			lock := t.TempDir() + "/lock"
 			owner := exec.Command(os.Args[0], "-test.run=^TestOwner$")
-			owner.Env = append(os.Environ(), "OWNER_LOCK="+lock, "OWNER_MODE="+mode)
+			owner.Env = append(os.Environ(), "OWNER_LOCK="+lock, "OWNER_MODE="+mode, "TMPDIR="+t.TempDir())
 			out, err := owner.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
