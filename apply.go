@@ -360,7 +360,9 @@ func (r *Run) applyTurnEnded(p TurnEnded) error {
 }
 
 func (r *Run) applyFinished(p Finished) error {
-	r.calm(p.State == Completed || p.State == Degraded)
+	if p.State == Completed || p.State == Degraded {
+		r.calm(true) // an end that is no answer says nothing of what was tried in the last turn
+	}
 	r.s.End, r.s.Ending, r.s.Park, r.s.Asked, r.s.Approve, r.s.Open, r.s.Refused = &p, nil, nil, nil, nil, nil, nil
 	return nil
 }
