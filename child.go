@@ -225,7 +225,10 @@ func (r *Run) childEnded(p Post, end ChildResult) (refused string) {
 		}
 		says.Text = fmt.Sprintf("sub-run %s ended as %s: %s", end.Run, end.State, says.Text)
 	}
-	if end.State == Degraded && end.Ref.IsZero() {
+	switch {
+	case end.State == Degraded && !end.Ref.IsZero(): // its text is elsewhere: nothing can be said in it
+		s.Notes = append(slices.Clone(s.Notes), "Note from the runtime: the result of "+c.Name+" is incomplete. Say so in your answer.")
+	case end.State == Degraded:
 		says.Text += "\nThis result is incomplete. Missing: " + listed(end.Missing)
 	}
 	r.resolve(call, says)
