@@ -84,7 +84,10 @@ func TestIDs(t *testing.T) {
 	if one, other := daruma.NewRunID(epoch, [10]byte{9: 1}), daruma.NewRunID(epoch, [10]byte{9: 2}); one == other {
 		t.Errorf("two runs of one moment are both %s", one)
 	}
-	for _, bad := range []string{"", "a b", "a/b", "ü", strings.Repeat("a", 129), "a\n"} {
+	for _, good := range []string{"AZ", "az", "09", "._:-", strings.Repeat("a", 128)} {
+		noError(t, daruma.RunID(good).Check())
+	}
+	for _, bad := range []string{"", "a b", "a@", "a[", "a`", "a{", "a;", "a/b", "ü", strings.Repeat("a", 129), "a\n"} {
 		if err := daruma.RunID(bad).Check(); daruma.KindOf(err) != daruma.KindInvalid {
 			t.Errorf("id %q: %v", bad, err)
 		}

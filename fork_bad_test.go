@@ -95,6 +95,9 @@ func TestReplayOfAnother(t *testing.T) {
 	if err := (&daruma.Recording{Run: "r", Fold: daruma.FoldVersion, Events: []daruma.Event{{Kind: daruma.KindCheckpoint, Payload: []byte(`{}`)}}}).Replay(); daruma.KindOf(err) != daruma.KindConflict {
 		t.Errorf("an empty checkpoint: %v", err)
 	}
+	if err := (&daruma.Recording{Run: "r", Fold: daruma.FoldVersion}).Replay(); err != nil {
+		t.Errorf("nothing: %v", err)
+	}
 	c := playGolden(t, goldenRuns["plain"])
 	c.Events = append(c.Events[:3:3], c.Events[4:]...)
 	if err := c.Replay(); err == nil {

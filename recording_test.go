@@ -86,6 +86,10 @@ func TestDivergence(t *testing.T) {
 			e := daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, daruma.ToolReplied{Command: "run_refund/1/9"})
 			c.Events = append(s.events, e)
 		}, "(wait)"},
+		"a result while a question is open": {func(c *daruma.Recording) {
+			s := played(t, "start\nfail invalid")
+			c.Events = append(s.events, daruma.NewEvent(daruma.KindReplied, daruma.ActorShell, daruma.Replied{Command: "run_refund/1/9"}))
+		}, "+ now      nothing"},
 		"a payload that is no JSON": {func(c *daruma.Recording) {
 			kindOf(t, c, daruma.KindMove).Payload = []byte("torn")
 		}, `: "torn" → {`},
@@ -173,9 +177,12 @@ func TestRefs(t *testing.T) {
 		daruma.NewEvent(daruma.KindToolReplied, "x", daruma.ToolReplied{Ref: a, Text: "ref"}),
 		daruma.NewEvent(daruma.KindToolReplied, "x", daruma.ToolReplied{Ref: a}),
 		daruma.NewEvent(daruma.KindForked, "x", daruma.Forked{Record: map[string]daruma.Write{"k": {Ref: b}}}),
+		{Kind: "x", Payload: []byte(`{"ref":7,"a":[{"ref":"none"},{"ref":""},{"refs":"`+daruma.DigestOf(nil).String()+`"}]}`)},
 	}}
-	if got := c.Refs(); len(got) != 2 || got[0] == got[1] {
-		t.Errorf("got %v", got)
+	want := []daruma.Digest{a, b}
+	slices.SortFunc(want, func(a, b daruma.Digest) int { return bytes.Compare(a[:], b[:]) })
+	if got := c.Refs(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
