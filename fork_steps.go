@@ -178,5 +178,8 @@ func (w *walked) find(at string) (Step, error) {
 	for _, s := range w.steps {
 		names = append(names, s.ID+" ("+s.Name+")")
 	}
+	if at == "" {
+		return Step{}, Fail("daruma.Fork", KindInvalid, "no step of run %s is named; accepted: %s", w.run.id, strings.Join(names, ", "))
+	}
 	return Step{}, Fail("daruma.Fork", KindInvalid, "step %q is not one of run %s; accepted: %s", excerpt(at, 50), w.run.id, strings.Join(names, ", "))
 }

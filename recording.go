@@ -87,7 +87,7 @@ func ReadRecording(r io.Reader) (*Recording, error) {
 	}
 	var head recordingHead
 	if err := next(&head); err != nil || head.Format == "" {
-		return nil, Fail(op, KindInvalid, "the first line is not that of a recording; accepted: what daruma run export writes")
+		return nil, Fail(op, KindInvalid, "the first line is not that of a recording; accepted: what daruma export writes")
 	}
 	if head.Format != recordingFormat {
 		return nil, Fail(op, KindInvalid, "format %q is not known to this version; accepted: %s", excerpt(head.Format, 50), recordingFormat)

@@ -150,7 +150,7 @@ func (cmd *raiseBudgetCommand) Run(ctx context.Context, p *program) error {
 		return err
 	})
 	if err == nil && p.Output != "json" && runs > 0 {
-		fmt.Fprintf(p.out, "%d parked runs were told\n", runs)
+		fmt.Fprintf(p.out, "told: %s\n", plural(runs, "parked run"))
 	}
 	return err
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -36,7 +38,7 @@ type grammar struct {
 	flags
 
 	Demo    demoCommand    `cmd:"" help:"Watch an agent fall five times and get up, killed in the middle. No keys, no network."`
-	Run     runGroup       `cmd:"" help:"Start a run and work on it until it ends or waits for somebody."`
+	Run     runCommand     `cmd:"" help:"Start a run and work on it until it ends or waits for somebody."`
 	Resume  resumeCommand  `cmd:"" help:"Go on with runs that were left, or with one after raising its limits."`
 	Serve   serveCommand   `cmd:"" help:"Own the journal and perform every run, until interrupted."`
 	Runs    runsCommand    `cmd:"" help:"List runs, newest first."`
@@ -58,10 +60,17 @@ type grammar struct {
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
-// runGroup is daruma run AGENT, and daruma run export RUN beside it.
-type runGroup struct {
-	Start  runCommand    `cmd:"" default:"withargs" help:"Start a run and work on it until it ends or waits for somebody."`
-	Export exportCommand `cmd:"" help:"The same as daruma export."`
+// runExport reads run export RUN as export RUN; with an input it starts an
+// agent of that name.
+func runExport(args []string) []string {
+	for i := range args[:max(0, len(args)-1)] {
+		if args[i] == "run" && args[i+1] == "export" && !slices.ContainsFunc(args, func(a string) bool {
+			return strings.HasPrefix(a, "-i") || strings.HasPrefix(a, "--input")
+		}) {
+			return slices.Delete(slices.Clone(args), i, i+1)
+		}
+	}
+	return args
 }
 
 // Exit codes; the package comment explains them.
@@ -88,7 +97,7 @@ func (p *program) main(ctx context.Context, stop func(), args []string) int {
 	parser, err := kong.New(&g, kong.Name("daruma"), kong.Writers(p.out, p.errors),
 		kong.Description("Daruma, agent error recovery: gets AI agents back on their feet."),
 		kong.UsageOnError(), kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}))
 	if err != nil {
 		fmt.Fprintln(p.errors, "daruma:", err)
 		return exitFailed
@@ -96,12 +105,16 @@ func (p *program) main(ctx context.Context, stop func(), args []string) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(runExport(args))
 	if exited >= 0 {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(p.errors, "daruma: %v\nhint: daruma --help lists the commands\n", err)
+		command, lists := "daruma", "lists the commands"
+		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context.Selected() != nil {
+			command, lists = command+" "+e.Context.Selected().Path(), "tells what it takes"
+		}
+		fmt.Fprintf(p.errors, "daruma: %v\nhint: %s --help %s\n", err, command, lists)
 		return exitUsage
 	}
 	p.flags = g.flags
@@ -117,7 +130,7 @@ func (p *program) end(err error) int {
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
-	fmt.Fprintln(p.errors, "daruma:", strings.TrimPrefix(err.Error(), "config: "))
+	fmt.Fprintln(p.errors, "daruma:", plain(err))
 	h := hint(err)
 	if known, ok := errors.AsType[hinted](err); ok {
 		h = known.hint
@@ -129,6 +142,19 @@ func (p *program) end(err error) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+var function = regexp.MustCompile(`^[a-z]+\.[A-Z][A-Za-z]*$`)
+
+// plain is what an error says, without the names of Go functions in it.
+func plain(err error) string {
+	text := strings.TrimPrefix(err.Error(), "config: ")
+	for f, ok := errors.AsType[*daruma.Failure](err); ok; f, ok = errors.AsType[*daruma.Failure](f.Err) {
+		if function.MatchString(f.Op) {
+			text = strings.Replace(text, f.Op+": ", "", 1)
+		}
+	}
+	return text
 }
 
 // hinted is an error with a hint of its own.
@@ -148,7 +174,7 @@ func hint(err error) string {
 	case daruma.KindDown:
 		return "the journal stopped writing; check the disk, then start again: nothing acknowledged is lost"
 	case daruma.KindCorrupt:
-		return "what does not match its hash is never used: a run is set aside and the others go on; a file that cannot be read must come from a copy, or name another with --journal"
+		return "what does not match its hash is never used; the other runs go on, and a copy of the journal may have this one whole"
 	}
 	return ""
 }

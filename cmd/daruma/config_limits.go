@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -23,7 +24,7 @@ func (c *config) buildLimits(path string, a agentConfig) (daruma.Limits, error) 
 	if a.Profile != "" {
 		p, ok := c.Profiles[a.Profile]
 		if !ok && a.Profile != "coding" {
-			return l, c.bad(path+".profile", "%q is not declared; accepted: coding, %s", a.Profile, names(c.Profiles))
+			return l, c.bad(path+".profile", "%q is not declared; accepted: %s", a.Profile, strings.TrimSuffix("coding, "+names(c.Profiles), ", none"))
 		}
 		if a.Profile == "coding" {
 			l.Steps, l.Time = 200, daruma.Duration(2*time.Hour)

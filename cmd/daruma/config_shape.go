@@ -141,7 +141,7 @@ func accepted(t reflect.Type) string {
 			}
 		}
 		slices.Sort(keys)
-		return "keys of " + strings.Join(keys, ", ")
+		return "a mapping with keys of " + strings.Join(keys, ", ")
 	case reflect.Map:
 		return "names with values behind them"
 	case reflect.Slice:

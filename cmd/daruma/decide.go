@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
@@ -15,9 +16,7 @@ type approveCommand struct {
 
 // Run performs daruma approve.
 func (cmd *approveCommand) Run(ctx context.Context, p *program) error {
-	return p.post(ctx, "approved", func(j access) error {
-		return agent.Decide(ctx, j, cmd.Approval, true, p.actor(), cmd.Reason)
-	})
+	return p.decide(ctx, "approved", cmd.Approval, true, cmd.Reason)
 }
 
 type rejectCommand struct {
@@ -27,8 +26,22 @@ type rejectCommand struct {
 
 // Run performs daruma reject.
 func (cmd *rejectCommand) Run(ctx context.Context, p *program) error {
-	return p.post(ctx, "rejected", func(j access) error {
-		return agent.Decide(ctx, j, cmd.Approval, false, p.actor(), cmd.Reason)
+	return p.decide(ctx, "rejected", cmd.Approval, false, cmd.Reason)
+}
+
+// decide answers an approval that nobody has answered before.
+func (p *program) decide(ctx context.Context, done, approval string, approve bool, reason string) error {
+	return p.post(ctx, done, func(j access) error {
+		posts, err := j.Posts(ctx, "")
+		if err != nil {
+			return err
+		}
+		for _, post := range posts {
+			if post.Topic == daruma.TopicApproval && strings.HasSuffix(post.Key, approval) {
+				return hinted{daruma.Fail("approval", daruma.KindConflict, "%s, and the first answer counts", receivedText(post)), fmt.Sprintf("daruma resume %s acts on it", post.Run)}
+			}
+		}
+		return agent.Decide(ctx, j, approval, approve, p.actor(), reason)
 	})
 }
 
@@ -53,8 +66,12 @@ func (cmd *answerCommand) Run(ctx context.Context, p *program) error {
 		return cmd.settle(ctx, p)
 	}
 	return p.post(ctx, "answered", func(j access) error {
+		id, err := find(ctx, j, cmd.ID)
+		if err != nil {
+			return err
+		}
 		answer := daruma.Answer{Question: cmd.Question, Choice: cmd.Choice, Text: cmd.Text}
-		return agent.Answer(ctx, j, daruma.RunID(cmd.ID), "", p.actor(), answer)
+		return agent.Answer(ctx, j, id, "", p.actor(), answer)
 	})
 }
 
@@ -83,7 +100,11 @@ func (cmd *answerCommand) settle(ctx context.Context, p *program) error {
 		text = *cmd.Result
 	}
 	return p.post(ctx, "result recorded", func(j access) error {
-		return agent.Settle(ctx, j, daruma.RunID(cmd.ID), cmd.Call, p.actor(), outcome, text)
+		id, err := find(ctx, j, cmd.ID)
+		if err != nil {
+			return err
+		}
+		return agent.Settle(ctx, j, id, cmd.Call, p.actor(), outcome, text)
 	})
 }
 
@@ -97,13 +118,14 @@ type cancelCommand struct {
 // Run performs daruma cancel.
 func (cmd *cancelCommand) Run(ctx context.Context, p *program) error {
 	return p.post(ctx, "cancel recorded", func(j access) error {
-		if _, err := j.Run(ctx, daruma.RunID(cmd.ID)); err != nil {
+		id, err := find(ctx, j, cmd.ID)
+		if err != nil {
 			return err
 		}
 		if cmd.Compensate {
-			return agent.Compensate(ctx, j, daruma.RunID(cmd.ID), p.actor(), cmd.Reason)
+			return agent.Compensate(ctx, j, id, p.actor(), cmd.Reason)
 		}
-		return agent.Cancel(ctx, j, daruma.RunID(cmd.ID), p.actor(), cmd.Reason)
+		return agent.Cancel(ctx, j, id, p.actor(), cmd.Reason)
 	})
 }
 

@@ -28,7 +28,11 @@ func (cmd *exportCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer j.Close()
-	recording, err := record(ctx, j, daruma.RunID(cmd.ID))
+	id, err := find(ctx, j, cmd.ID)
+	if err != nil {
+		return err
+	}
+	recording, err := record(ctx, j, id)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 type fakeCommand struct {
-	Script   string `arg:"" optional:"" type:"existingfile" help:"The script; go doc github.com/daruma-run/daruma/model/fake explains the language."`
+	Script   string `arg:"" optional:"" type:"path" help:"The script; go doc github.com/daruma-run/daruma/model/fake explains the language."`
 	Scenario string `placeholder:"NAME" help:"In place of a script: a scenario of daruma bench recover."`
 	Addr     string `default:"127.0.0.1:0" help:"Loopback address to listen on."`
 	Ledger   string `placeholder:"FILE" help:"Keep the ledger of effects in this file."`
@@ -21,7 +21,7 @@ type fakeCommand struct {
 // Run performs daruma fake: it serves until it is interrupted.
 func (cmd *fakeCommand) Run(ctx context.Context, p *program) error {
 	if (cmd.Script == "") == (cmd.Scenario == "") {
-		return daruma.Fail("fake", daruma.KindInvalid, "script is %q and --scenario %q; accepted: one of them", cmd.Script, cmd.Scenario)
+		return daruma.Fail("fake", daruma.KindInvalid, "script %q and --scenario %q; accepted: one of them", cmd.Script, cmd.Scenario)
 	}
 	if cmd.Scenario != "" {
 		stage, err := falls.Serve(cmd.Scenario)

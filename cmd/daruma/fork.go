@@ -146,6 +146,9 @@ func (p *program) planFork(ctx context.Context, f agent.Fork) error {
 	if err != nil {
 		return err
 	}
+	if f.Of, err = find(ctx, j, string(f.Of)); err != nil {
+		return err
+	}
 	run, err := shell.PlanFork(ctx, f)
 	if err != nil {
 		return err
@@ -263,6 +266,9 @@ func forksOf(ctx context.Context, j daruma.Reader, of daruma.RunInfo) ([]daruma.
 				continue
 			}
 			origin, err := originOf(ctx, j, info.ID)
+			if daruma.KindOf(err) == daruma.KindCorrupt {
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}

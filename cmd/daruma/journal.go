@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/daruma-run/daruma"
 	"github.com/daruma-run/daruma/agent"
@@ -75,6 +76,46 @@ func (p *program) look(ctx context.Context) (reader, error) {
 		return nil, err
 	}
 	return readJournal(ctx, path)
+}
+
+// find returns the run of this name, or the only one whose name ends with it:
+// approvals are printed with the end of their run.
+func find(ctx context.Context, j daruma.Reader, name string) (daruma.RunID, error) {
+	const least, most = 6, 10_000
+	info, err := j.Run(ctx, daruma.RunID(name))
+	if err == nil || daruma.KindOf(err) != daruma.KindNotFound || len(name) < least {
+		return info.ID, err
+	}
+	infos, e := j.Runs(ctx, daruma.Query{Limit: most})
+	if e != nil {
+		return "", e
+	}
+	var found []string
+	for _, info := range infos {
+		if strings.HasSuffix(string(info.ID), name) {
+			found = append(found, string(info.ID))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", err
+	case 1:
+		return daruma.RunID(found[0]), nil
+	}
+	return "", daruma.Fail("journal", daruma.KindInvalid, "%d runs end with %q; accepted: one of %s", len(found), name, strings.Join(found[:min(len(found), 10)], ", "))
+}
+
+// idle reports that nobody works on the journal, as far as can be seen.
+func (p *program) idle(ctx context.Context) bool {
+	c, err := p.configuration()
+	if err != nil {
+		return false
+	}
+	owner, err := ownerOf(ctx, c.Journal)
+	if err == nil {
+		_ = owner.Close() // it was only looked for
+	}
+	return daruma.KindOf(err) == daruma.KindUnavailable
 }
 
 // poster shows which posts a run has not folded in.

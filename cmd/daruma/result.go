@@ -112,9 +112,10 @@ func nextSteps(r agent.Result) []string {
 	return lines
 }
 
-// nextLines says what an unfinished run waits for: what answers it, or, where
-// that has come already, somebody who acts on it.
-func nextLines(r agent.Result, answered string) []string {
+// nextLines says what an unfinished run waits for: what answers it or the
+// sub-runs below it that are all it waits for, or, where the answer has come
+// already or nobody works on the journal, somebody who acts.
+func nextLines(r agent.Result, answered string, below []agent.Result, idle bool) []string {
 	var lines []string
 	switch {
 	case r.Finished != nil:
@@ -123,6 +124,20 @@ func nextLines(r agent.Result, answered string) []string {
 	case r.Parked != nil:
 		for _, line := range nextSteps(r) {
 			lines = append(lines, "next: "+line)
+		}
+	case len(below) > 0:
+		lines = append(lines, stuckText(below))
+		for _, b := range below {
+			for _, line := range nextSteps(b) {
+				lines = append(lines, "next: "+line)
+			}
+		}
+	default:
+		if r.State == daruma.Waiting {
+			lines = append(lines, r.Note)
+		}
+		if idle && (r.State == daruma.Running || r.State == daruma.Waiting) {
+			lines = append(lines, fmt.Sprintf("no process works on it; next: daruma resume %s", r.Run))
 		}
 	}
 	return lines
@@ -175,7 +190,10 @@ func (p *program) result(r agent.Result) error {
 	}
 	switch {
 	case r.Finished != nil:
-		fmt.Fprintf(p.out, "\n%s\n", printableLines(r.Finished.Answer))
+		fmt.Fprintln(p.out)
+		if r.Finished.Answer != "" {
+			fmt.Fprintln(p.out, printableLines(r.Finished.Answer))
+		}
 		for _, u := range r.Finished.Compensated {
 			fmt.Fprintf(p.out, "compensated: %s\n", printable(u))
 		}

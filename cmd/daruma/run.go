@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -68,7 +69,7 @@ func enough(l daruma.Limits, run *daruma.Run) error {
 
 type runCommand struct {
 	Agent      string `arg:"" help:"Name of an agent in the configuration."`
-	Input      string `short:"i" required:"" help:"What the run is asked to do; - reads standard input."`
+	Input      string `short:"i" required:"" placeholder:"TEXT" help:"What the run is asked to do; - reads standard input."`
 	ID         string `placeholder:"ID" help:"Name of the run; default a new one."`
 	Key        string `placeholder:"KEY" help:"Start once: the same key again names the same run."`
 	Detach     bool   `help:"Only start it; daruma resume, or the process that owns the journal, works on it."`
@@ -192,8 +193,16 @@ func (p *program) begin(ctx context.Context, shell *agent.Shell, j access, w *wo
 		t.only = id
 	}
 	if w.fork != nil {
+		of, err := find(ctx, j, string(w.fork.Of))
+		if err != nil {
+			return err
+		}
+		w.fork.Of = of
 		t.follow(w.fork.ID)
 		id, err := shell.Fork(ctx, *w.fork)
+		if daruma.KindOf(err) == daruma.KindExists {
+			return hinted{err, fmt.Sprintf("daruma show %s tells what it did; another --id, or none, makes a new run", w.fork.ID)}
+		}
 		if err != nil {
 			return err
 		}
@@ -202,9 +211,12 @@ func (p *program) begin(ctx context.Context, shell *agent.Shell, j access, w *wo
 		return nil
 	}
 	if w.run != "" && w.start == nil {
-		if _, err := j.Run(ctx, w.run); err != nil {
+		id, err := find(ctx, j, string(w.run))
+		if err != nil {
 			return err
 		}
+		w.run = id
+		t.follow(id)
 	}
 	if w.raise != (daruma.Limits{}) {
 		run, err := agent.Read(ctx, j, w.run)
@@ -328,7 +340,10 @@ func (p *program) awaitAll(ctx context.Context, shell *agent.Shell, j daruma.Rea
 		}
 		results = append(results, r)
 		if p.Output != "json" {
-			fmt.Fprintf(p.out, "%s  %-9s %s\n", r.Run, r.State, printable(short(r.Note)))
+			fmt.Fprintln(p.out, strings.TrimRight(fmt.Sprintf("%s  %-9s  %s", r.Run, r.State, printable(short(r.Note))), " "))
+			for _, line := range nextSteps(r) {
+				fmt.Fprintf(p.out, "    %s\n", line)
+			}
 		}
 	}
 	if p.Output == "json" {

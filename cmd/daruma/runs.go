@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,17 +47,20 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		if answered, err = answers(ctx, j, ""); err != nil {
 			return err
 		}
-		for _, r := range infos {
+		for i, r := range infos {
 			if r.State == daruma.Quarantined {
 				continue
 			}
-			if origins[r.ID], err = originOf(ctx, j, r.ID); err != nil {
-				return err
+			origins[r.ID], err = originOf(ctx, j, r.ID)
+			if err == nil {
+				levels[r.ID], err = levelOf(ctx, j, r)
 			}
-			if levels[r.ID], err = levelOf(ctx, j, r); err != nil {
-				return err
+			if err == nil {
+				parents[r.ID], err = parentOf(ctx, j, r.ID)
 			}
-			if parents[r.ID], err = parentOf(ctx, j, r.ID); err != nil {
+			if daruma.KindOf(err) == daruma.KindCorrupt { // the other runs are whole
+				infos[i].Note = "damaged: " + plain(err)
+			} else if err != nil {
 				return err
 			}
 		}
@@ -80,8 +84,12 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		fmt.Fprintln(p.out, "no runs yet; daruma demo shows one")
 		return nil
 	}
+	idle := slices.ContainsFunc(infos, func(r daruma.RunInfo) bool { return r.State == daruma.Running }) && p.idle(ctx)
 	for _, r := range infos {
 		note := short(r.Note)
+		if idle && r.State == daruma.Running {
+			note = strings.TrimSuffix("no process works on it: daruma resume; "+note, "; ")
+		}
 		if by := answered[r.ID]; by != "" && !r.State.Finished() {
 			note = "answered, not acted on yet: " + short(by) + "; " + note
 		}
@@ -94,7 +102,7 @@ func (cmd *runsCommand) Run(ctx context.Context, p *program) error {
 		if level := levels[r.ID]; level != nil && *level != daruma.Full {
 			note = "level " + level.String() + "; " + note
 		}
-		fmt.Fprintf(p.out, "%-31s %-11s %-12s %s  %s\n", r.ID, r.State, short(r.Name), r.Updated.Local().Format(time.DateTime), printable(note))
+		fmt.Fprintln(p.out, strings.TrimRight(fmt.Sprintf("%-31s %-11s %-12s %s  %s", r.ID, r.State, short(r.Name), r.Updated.Local().Format(time.DateTime), printable(note)), " "))
 	}
 	return nil
 }
@@ -110,7 +118,10 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer j.Close()
-	id := daruma.RunID(cmd.ID)
+	id, err := find(ctx, j, cmd.ID)
+	if err != nil {
+		return err
+	}
 	info, err := j.Run(ctx, id)
 	if err != nil {
 		return err
@@ -179,10 +190,11 @@ func (cmd *showCommand) Run(ctx context.Context, p *program) error {
 	for _, e := range run.Effects() {
 		fmt.Fprintln(p.out, printable(effectText(id, e)))
 	}
-	if run.State() == daruma.Waiting {
-		fmt.Fprintln(p.out, printable(run.Note()))
+	below, err := stuck(ctx, j, id)
+	if err != nil {
+		return err
 	}
-	for _, line := range nextLines(result, answered[id]) {
+	for _, line := range nextLines(result, answered[id], below, p.idle(ctx)) {
 		fmt.Fprintln(p.out, printable(line))
 	}
 	fmt.Fprintf(p.out, "%s, %s, %s, active %s\n", plural(run.Steps(), "step"), plural(int(run.Usage().Total()), "token"), run.Cost(), run.Active().Round(time.Millisecond))
@@ -209,7 +221,11 @@ func (cmd *explainCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer j.Close()
-	run, err := agent.Read(ctx, j, daruma.RunID(cmd.ID))
+	id, err := find(ctx, j, cmd.ID)
+	if err != nil {
+		return err
+	}
+	run, err := agent.Read(ctx, j, id)
 	if err != nil {
 		return err
 	}
@@ -220,15 +236,19 @@ func (cmd *explainCommand) Run(ctx context.Context, p *program) error {
 	if p.Output == "json" {
 		return p.writeJSON(jsonOf(agent.ResultOf(run), answered[run.ID()]))
 	}
-	for _, line := range explain(run, answered[run.ID()]) {
+	below, err := stuck(ctx, j, id)
+	if err != nil {
+		return err
+	}
+	for _, line := range explain(run, nextLines(agent.ResultOf(run), answered[id], below, p.idle(ctx))) {
 		fmt.Fprintln(p.out, printable(line))
 	}
 	return nil
 }
 
 // explain says in at most ten lines what fell, how it was caught, where the
-// trouble began and what to do now.
-func explain(run *daruma.Run, answered string) []string {
+// trouble began and what to do now, which is in next.
+func explain(run *daruma.Run, next []string) []string {
 	const most = 10
 	lines := []string{fmt.Sprintf("%s of agent %s: %s after %s, %s", run.ID(), run.Started().Agent, run.State(), plural(run.Steps(), "step"), run.Cost())}
 	falls := run.Falls()
@@ -252,7 +272,7 @@ func explain(run *daruma.Run, answered string) []string {
 			ends = append(ends, "missing: "+short(strings.Join(f.Missing, "; ")))
 		}
 	}
-	ends = append(ends, nextLines(agent.ResultOf(run), answered)...)
+	ends = append(ends, next[:min(len(next), 5)]...)
 	room := most - len(lines) - len(ends)
 	for i, f := range falls {
 		if i == room-1 && len(falls) > room {

@@ -34,6 +34,9 @@ func (cmd *serveCommand) Run(ctx context.Context, p *program) error {
 // serve owns the journal until it is interrupted or the journal stops.
 func (p *program) serve(ctx context.Context, c *config, path string, opened func()) error {
 	db, err := openJournal(ctx, path)
+	if daruma.KindOf(err) == daruma.KindExists {
+		return hinted{err, "one process owns a journal; daruma run, resume, show and the others work beside it"}
+	}
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,16 @@ func openJournal(ctx context.Context, journal string) (owned, error) {
 		}
 		return asOwned(postgres.Open(ctx, dsn, nil))
 	}
-	return asOwned(sqlite.Open(ctx, journal, nil))
+	db, err := sqlite.Open(ctx, journal, nil)
+	return asOwned(db, damaged(err))
+}
+
+// damaged adds what to do about a file that cannot be read.
+func damaged(err error) error {
+	if daruma.KindOf(err) != daruma.KindCorrupt {
+		return err
+	}
+	return hinted{err, "put a copy of the file in its place, or name another with --journal"}
 }
 
 // asOwned keeps a nil pointer out of the interface.
@@ -69,7 +78,7 @@ func connectJournal(ctx context.Context, journal string) (j access, live bool, e
 	}
 	a, err := sqlite.Connect(ctx, journal, nil)
 	if err != nil {
-		return nil, false, err
+		return nil, false, damaged(err)
 	}
 	_, live = a.(*sqlite.Remote)
 	return a, live, nil
@@ -99,7 +108,7 @@ func readJournal(ctx context.Context, journal string) (reader, error) {
 	}
 	r, err := sqlite.OpenReader(ctx, journal)
 	if err != nil {
-		return nil, err
+		return nil, damaged(err)
 	}
 	return r, nil
 }

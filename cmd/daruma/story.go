@@ -81,7 +81,11 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 		p := read[daruma.Approval](e)
 		return markHuman, fmt.Sprintf("needs approval: %s(%s), %s [%s]", p.Tool, short(p.Args), p.Why, p.ID)
 	case daruma.KindReceived:
-		return markHuman, receivedText(read[daruma.Post](e))
+		p := read[daruma.Post](e)
+		if p.Topic == daruma.TopicChild {
+			return markStep, receivedText(p)
+		}
+		return markHuman, receivedText(p)
 	case daruma.KindPostRefused:
 		p := read[daruma.PostRefused](e)
 		return markHuman, fmt.Sprintf("refused, nothing has changed: %s of %s: %s", p.Topic, p.By, short(p.Why))
@@ -92,7 +96,11 @@ func (s *story) tell(e daruma.Event) (mark, text string) {
 		}
 		return markFall, fmt.Sprintf("%s is not called: budget %s has too little left for %s", p.Target, p.Budget, p.Need)
 	case daruma.KindParked:
-		return markHuman, "parked: " + read[daruma.Parked](e).Text
+		p := read[daruma.Parked](e)
+		if p.Reason == daruma.ParkApproval {
+			return markHuman, "parked until somebody decides"
+		}
+		return markHuman, "parked: " + p.Text
 	case daruma.KindChild:
 		return markStep, "waits for sub-run " + string(read[daruma.ChildStarted](e).Run)
 	case daruma.KindUndo:

@@ -90,6 +90,15 @@ func waitTree(ctx context.Context, j daruma.Reader, id daruma.RunID, wait func(c
 		}
 		cancel()
 		<-out
-		return agent.Result{Run: id, State: daruma.Waiting, Note: text}, err == nil, err
+		if err != nil {
+			return agent.Result{}, false, err
+		}
+		run, err := agent.Read(ctx, j, id)
+		if err != nil {
+			return agent.Result{}, false, err
+		}
+		result = agent.ResultOf(run)
+		result.Note = text
+		return result, true, nil
 	}
 }

@@ -46,6 +46,9 @@ func tree(ctx context.Context, j daruma.Reader, events []daruma.Event) ([]child,
 		if info.State != daruma.Quarantined {
 			var below []daruma.Event
 			for e, err := range j.Events(ctx, info.ID, 0) {
+				if daruma.KindOf(err) == daruma.KindCorrupt {
+					break // it is told where it is shown itself
+				}
 				if err != nil {
 					return nil, err
 				}
