@@ -308,6 +308,17 @@ func TestNote(t *testing.T) {
 	}
 }
 
+// TestOldDegrade: a move of a version that did not say what is missing ends the
+// run below the full service all the same.
+func TestOldDegrade(t *testing.T) {
+	s := played(t, "start")
+	s.commit(daruma.NewEvent(daruma.KindMove, daruma.ActorCore, daruma.Move{Remedy: daruma.Degrade, Signal: daruma.Loop, Subject: daruma.SubjectRun}))
+	s.settle()
+	if f := s.run.Finished(); f == nil || f.State != daruma.Degraded || f.Level != daruma.Static || len(f.Missing) != 0 {
+		t.Errorf("ended as %+v", f)
+	}
+}
+
 // TestPolicyLadder: a policy brings another ladder, if it is one.
 func TestPolicyLadder(t *testing.T) {
 	stop := daruma.Ladder{Default: []daruma.Rung{{Remedy: daruma.Abort}}}
