@@ -203,6 +203,7 @@ func TestStandIns(t *testing.T) {
 func TestLevel(t *testing.T) {
 	const two = "start models=primary,backup\nfail unauthorized"
 	for story, want := range map[string]daruma.Level{"start": daruma.Full, two: daruma.OtherModel, two + "\nreply say done": daruma.OtherModel,
+		"start models=a,b lower=other_model:target=a": daruma.Full, "start models=a,b lower=other_model:target=b": daruma.OtherModel,
 		"start lower=static": daruma.Static, "start\nreply say done": daruma.Full} {
 		if got := played(t, story).run.Level(); got != want {
 			t.Errorf("%q: level %s, want %s", story, got, want)
@@ -305,6 +306,19 @@ func TestNote(t *testing.T) {
 		if got := played(t, story).run.Note(); got != want {
 			t.Errorf("%s: %q, want %q", story, got, want)
 		}
+	}
+}
+
+// TestResults is what judges see of the calls of a turn.
+func TestResults(t *testing.T) {
+	s := played(t, "start tools=look:read\nreply call look {\"at\":\"a\"} ; call look {} ; call gone {}\nok 0 \"it begins\" ref=40000\nfailed 2 not_found \"no such tool\"")
+	want := []daruma.Call{
+		{Index: 0, ID: "c0", Name: "look", Tool: "look", Args: `{"at":"a"}`, Step: "1/3", Done: true, Outcome: daruma.Succeeded, Text: "it begins", Ref: daruma.DigestOf([]byte("40000"))},
+		{Index: 1, ID: "c1", Name: "look", Tool: "look", Args: `{}`, Step: "1/4"},
+		{Index: 2, ID: "c2", Name: "gone", Tool: "gone", Args: `{}`, Step: "1/5", Done: true, Failed: true, Outcome: daruma.Failed, Text: "no such tool"},
+	}
+	if got := s.run.Results(); !slices.Equal(got, want) {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
 	}
 }
 

@@ -177,7 +177,7 @@ func TestRefs(t *testing.T) {
 		daruma.NewEvent(daruma.KindToolReplied, "x", daruma.ToolReplied{Ref: a, Text: "ref"}),
 		daruma.NewEvent(daruma.KindToolReplied, "x", daruma.ToolReplied{Ref: a}),
 		daruma.NewEvent(daruma.KindForked, "x", daruma.Forked{Record: map[string]daruma.Write{"k": {Ref: b}}}),
-		{Kind: "x", Payload: []byte(`{"ref":7,"a":[{"ref":"none"},{"ref":""},{"refs":"`+daruma.DigestOf(nil).String()+`"}]}`)},
+		{Kind: "x", Payload: []byte(`{"ref":7,"a":[{"ref":"none"},{"ref":""},{"refs":"` + daruma.DigestOf(nil).String() + `"}]}`)},
 	}}
 	want := []daruma.Digest{a, b}
 	slices.SortFunc(want, func(a, b daruma.Digest) int { return bytes.Compare(a[:], b[:]) })
