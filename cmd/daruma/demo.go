@@ -294,7 +294,7 @@ func (d *demo) approve(ctx context.Context) error {
 // ask asks the person at the terminal; without one, or with --yes, it is yes.
 func (d *demo) ask(a daruma.Approval) bool {
 	if d.yes || !terminal(d.p.in) || d.p.Output == "json" {
-		d.say("    approved: %s(%s)\n", a.Tool, a.Args)
+		d.say("    approved for you: %s(%s)\n", a.Tool, a.Args)
 		return true
 	}
 	fmt.Fprintf(d.p.out, "    %s(%s) moves money. Approve? [y/N] ", a.Tool, a.Args)
@@ -311,8 +311,8 @@ func (d *demo) say(format string, args ...any) {
 
 func (d *demo) sum(r *demoResult) {
 	fmt.Fprintf(d.p.out, `
-               falls caught  approvals  kills  refunds paid  end
-  with Daruma  %12d  %9d  %5d  %12d  %s
-  bare loop    %12s  %9d  %5d  %12d  %s
-`, r.Falls, r.Approvals, r.Kills, r.Refunds, r.State, "-", 0, 1, r.BareRefunds, r.BareEnd)
+               falls caught  approvals  kills  refunds paid
+  with Daruma  %12d  %9d  %5d  %12d
+  bare loop    %12s  %9d  %5d  %12d
+`, r.Falls, r.Approvals, r.Kills, r.Refunds, "-", 0, 1, r.BareRefunds)
 }

@@ -18,7 +18,7 @@ import (
 // when no answer comes, and when the process dies a supervisor starts it from
 // the beginning.
 func (d *demo) bare(ctx context.Context, result *demoResult) error {
-	d.say("\nthe same script through a bare loop (three tries for everything, a supervisor that starts it again):\n")
+	d.say("\nthe same script through a bare loop: three tries for all, started again if dead\n")
 	died := false
 	world, err := newDemoWorld(ctx, func() bool {
 		first := !died
