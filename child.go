@@ -186,6 +186,17 @@ func (r *Run) childID(i int) RunID {
 	return RunID(id)
 }
 
+// isChild reports whether a run is the sub-run of a call. Of a fork it may be
+// that of the same call of a run before it, whose history it shares.
+func (r *Run) isChild(i int, id RunID) bool {
+	own := r.childID(i)
+	if id == cmp.Or(r.s.Calls[i].Child, own) {
+		return true
+	}
+	way, ok := strings.CutPrefix(string(own), string(r.id))
+	return ok && r.s.Calls[i].Child == "" && r.s.Start.Origin != "" && strings.HasSuffix(string(id), way)
+}
+
 func (r *Run) applyChildStarted(p ChildStarted) error {
 	c, err := r.call(p.Call, p.Command)
 	if err != nil {
@@ -210,7 +221,7 @@ func (r *Run) childEnded(p Post, end ChildResult) (refused string) {
 	switch {
 	case c == nil || c.Phase == callDone || !r.delegates(c):
 		return fmt.Sprintf("call %s of %s is over", e.Step, e.Tool)
-	case end.Run != cmp.Or(c.Child, r.childID(e.Call)) || p.By != ActorRun(end.Run):
+	case !r.isChild(e.Call, end.Run) || p.By != ActorRun(end.Run):
 		return "it comes from " + string(p.By) + ", the sub-run of the call is " + string(cmp.Or(c.Child, r.childID(e.Call)))
 	}
 	call := e.Call

@@ -326,7 +326,8 @@ func (m *machine) offer(r *live, c *daruma.Command) {
 		}
 		return
 	}
-	if m.haunted(r, c) || slices.ContainsFunc(r.tasks, func(t *task) bool { return t.cmd.ID == c.ID && !t.cancelled }) {
+	// One that was cancelled and is wanted again comes back first.
+	if m.haunted(r, c) || slices.ContainsFunc(r.tasks, func(t *task) bool { return t.cmd.ID == c.ID }) {
 		return
 	}
 	t := &task{live: r, agent: r.agent, cmd: *c}

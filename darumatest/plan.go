@@ -28,7 +28,7 @@ import (
 //	claim 3 unsure timeout                     # the third claim; or lost, or late with after=5s
 //	die 37 part=1 power keep=2 down=1s         # after the first thing that step 37 asked for; or drain, instead of power
 //	call r0.2.1 1 late                         # of the sub-run that the first call of r0's second turn is
-//	fork r0 at=9s as=f0 step=last allow        # and on from there; replace: a rewind
+//	fork r0 at=9s as=f0 step=last allow        # and on from there; n2 is its third step; replace: a rewind
 //	poison r0 n=4                              # the first four commands of r0 kill their process
 //	stall at=4s for=30s                        # a process stands still
 //	expire at=4s                               # it loses its lease, and goes on

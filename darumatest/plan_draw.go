@@ -47,9 +47,9 @@ func DrawPlan(seed uint64) *Plan {
 	for r := range runs {
 		d.run(fmt.Sprint("r", r), tools, bad)
 	}
-	if d.one(4) == 0 {
+	if d.one(3) == 0 {
 		for i := range 1 + d.one(2) {
-			d.add("fork r%d at=%s as=f%d step=%s%s", d.one(runs), d.upto(40*time.Second), i, d.of("last", "last", "1", "2", "3", "1/2", "2/2"), d.of("", "", " allow", " replace", " allow replace"))
+			d.add("fork r%d at=%s as=f%d step=%s%s", d.one(runs), d.upto(40*time.Second), i, d.of("last", "last", "1/2", "n0", "n1", "n2", "n5", "n9"), d.of("", "", " allow", " replace", " allow replace"))
 		}
 	}
 	for range d.one(2 * (bad + 1)) {
@@ -59,7 +59,7 @@ func DrawPlan(seed uint64) *Plan {
 	for range d.one(bad + 1) {
 		d.add("claim %d %s %s", 1+d.one(12), d.of("lost", "unsure", "unsure"), d.of("unavailable", "timeout", "cancelled"))
 	}
-	if bad > 0 && d.one(4) == 0 {
+	if bad > 0 && d.one(3) == 0 {
 		d.add("claim %d late timeout after=%s", 1+d.one(12), d.upto(20*time.Second))
 	}
 	for range d.one(2 * (bad + 1)) {

@@ -3,6 +3,8 @@ package darumatest
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/daruma-run/daruma"
@@ -27,12 +29,23 @@ func (w *world) fork(l line) {
 		again()
 		return
 	}
-	f := daruma.Fork{ID: id, At: l.field("step"), Nonce: "nonce " + w.plan.seed + string(id), By: "user:ann", Allow: l.has("allow"), Replace: l.has("replace")}
+	at := l.field("step")
+	if n, err := strconv.Atoi(strings.TrimPrefix(at, "n")); err == nil && strings.HasPrefix(at, "n") {
+		steps, err := daruma.Steps(origin.run.ID(), "", origin.events)
+		if err != nil {
+			w.broken("%s has no steps: %v", origin.run.ID(), err)
+			return
+		}
+		if at = "last"; len(steps) > 0 {
+			at = steps[n%len(steps)].ID
+		}
+	}
+	f := daruma.Fork{ID: id, At: at, Nonce: "nonce " + w.plan.seed + string(id), By: "user:ann", Allow: l.has("allow"), Replace: l.has("replace")}
 	events, err := f.Events(origin.run.ID(), "", origin.events)
 	if err != nil {
 		w.tell("%s cannot be forked at %s: %v", origin.run.ID(), f.At, err)
 		w.hit("fork refused")
-		if kind := daruma.KindOf(err); kind != daruma.KindInvalid && kind != daruma.KindConflict {
+		if daruma.KindOf(err) != daruma.KindInvalid {
 			w.broken("%s cannot be forked: %v", origin.run.ID(), err)
 		}
 		return
@@ -51,7 +64,9 @@ func (w *world) fork(l line) {
 		}
 		return
 	}
-	w.hit("fork")
+	if w.hit("fork"); f.Replace {
+		w.hit("rewind")
+	}
 	c := change{run: id, tx: &tx}
 	for k, e := range events {
 		c.events = append(c.events, daruma.Event{Seq: int64(k) + 1, Kind: e.Kind, Time: e.Time, Actor: e.Actor, Payload: e.Payload})
@@ -91,6 +106,19 @@ func (o *oracle) copied(p *past, c change, i int) bool {
 		}
 	}
 	return true
+}
+
+// replayed notes that a call was answered from a record, of the run's own writes
+// or of those before it.
+func (o *oracle) replayed(p *past, r daruma.ToolReplied) {
+	switch {
+	case p.fork == nil:
+		o.w.hit("answered from its own writes")
+	case r.Outcome == daruma.Succeeded:
+		o.w.hit("answered from the record")
+	default:
+		o.w.hit("in doubt on the record")
+	}
 }
 
 // written judges an intent of a fork: what is on the record, because its origin

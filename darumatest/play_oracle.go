@@ -146,7 +146,10 @@ func (o *oracle) fold(p *past, e daruma.Event) {
 		o.called(p, read[daruma.ToolCalled](o, e))
 	case daruma.KindToolReplied:
 		r := read[daruma.ToolReplied](o, e)
-		if r.Outcome == daruma.Succeeded {
+		switch {
+		case r.Replayed && r.Took == 0:
+			o.replayed(p, r)
+		case r.Outcome == daruma.Succeeded:
 			o.confirmed(p, r, e.Seq)
 		}
 		if key, ok := p.flying[r.Command]; ok {
@@ -160,6 +163,8 @@ func (o *oracle) fold(p *past, e daruma.Event) {
 		} else if r.Outcome == daruma.Succeeded || r.Outcome == daruma.Absent { // of a verification
 			delete(p.doubt, o.keyOf(p, r.Call))
 		}
+	case daruma.KindUndo:
+		o.w.hit("undo of a run that is " + read[daruma.Undo](o, e).End.State.String())
 	case daruma.KindMove:
 		o.w.hit(read[daruma.Move](o, e).Remedy.String())
 	case daruma.KindSignal:

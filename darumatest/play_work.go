@@ -232,7 +232,11 @@ func (o *outside) says(k *work, n int) daruma.Message {
 		}
 	}
 	s := o.w.plan.run(k.run())
-	if started := o.w.oracle.past(k.task.Run()).run.Started(); started.Agent != "a" {
+	started := o.w.oracle.past(k.task.Run()).run.Started()
+	for of := started; s == nil && of.Origin != ""; of = o.w.oracle.past(of.Origin).run.Started() {
+		s = o.w.plan.run(string(of.Origin))
+	}
+	if started.Agent != "a" {
 		s = o.w.plan.run(started.Agent)
 	}
 	if s == nil || turn >= len(s.turns) {

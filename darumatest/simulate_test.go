@@ -68,10 +68,32 @@ func TestSimulate(t *testing.T) {
 			shrunk(t, darumatest.DrawPlan(seed))
 		}
 	}
+	for _, what := range mustHappen {
+		if *simSeeds >= 100 && hits[what] == 0 && len(wrong) == 0 {
+			t.Errorf("%q has never happened in %d seeds: draw it more often, or mend what should lead there", what, *simSeeds)
+		}
+	}
 	t.Logf("%d seeds, %s simulated in %s", *simSeeds, hours.Round(time.Second), time.Since(began).Round(time.Millisecond))
 	for _, what := range slices.Sorted(maps.Keys(hits)) {
 		t.Logf("%7d %s", hits[what], what)
 	}
+}
+
+// mustHappen are the faults and features that the ordinary seeds must reach, by
+// the names in Played.Hits.
+var mustHappen = []string{
+	"disk lost", "disk unsure", "disk stop", "unsure commit", "claim lost", "claim unsure", "claim late", "runs of an unsure claim",
+	"killed", "power cut", "writes lost", "drain", "drained", "expire", "fenced", "stall", "clock", "poisoned", "call at a crash", "cancelled work",
+	"model hang", "model empty", "model cut", "model unfinished", "model filtered", "model garbage", "model unknown", "model twice", "model huge", "model overflow", "model rate_limited",
+	"call_tool hang", "call_tool late", "call_tool unsure", "call_tool never", "call_tool lie", "call_tool unauthorized", "call_tool needs_approval",
+	"effect idempotent", "effect keyed", "effect transactional", "effect payment", "effect unsafe", "replayed", "verified",
+	"decide yes", "decide no", "decide wrong", "decide late", "decide never", "decide twice", "answer retry", "answer skip", "answer abort", "answer happened", "answer to another question",
+	"post cancel", "post policy", "post result", "post approval", "post answer", "post child", "post weather",
+	"parked approval", "parked question", "parked claim_limit", "parked step_limit", "checkpoint", "answered from its own writes",
+	"sub-run", "sub-run of a sub-run", "sub-run completed", "sub-run degraded", "sub-run cancelled", "sub-run failed", "sub-run started again", "cancel of a sub-run",
+	"undo of a run that is cancelled", "undone", "fork", "rewind", "write of a fork", "answered from the record",
+	"retry", "verify", "reflect", "degrade", "escalate", "abort", "park", "wrap_up", "switch_model", "switch_tool",
+	"completed", "degraded", "cancelled", "failed",
 }
 
 // one plays one plan and tells it.
