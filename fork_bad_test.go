@@ -120,3 +120,36 @@ func TestRecordingIsNotWritten(t *testing.T) {
 		t.Errorf("an event that is no JSON: %v", err)
 	}
 }
+
+// TestStepsOfBroken: events that do not fit end the walk with an error, whatever
+// call they name.
+func TestStepsOfBroken(t *testing.T) {
+	good := played(t, "start tools=mail:keyed,look:read\nreply call mail {} ; call look {}").events
+	for _, e := range []daruma.Event{
+		daruma.NewEvent(daruma.KindToolCalled, daruma.ActorCore, daruma.ToolCalled{Call: 9}),
+		daruma.NewEvent(daruma.KindToolReplied, daruma.ActorShell, daruma.ToolReplied{Call: -1}),
+		daruma.NewEvent(daruma.KindApproval, daruma.ActorCore, daruma.Approval{ID: "a", Call: 2}),
+		daruma.NewEvent(daruma.KindReplied, daruma.ActorShell, daruma.Replied{Command: "run_refund/1/1"}),
+	} {
+		if _, err := daruma.Steps("run_refund", "acme", append(good[:len(good):len(good)], e)); daruma.KindOf(err) != daruma.KindConflict {
+			t.Errorf("%s: %v", e.Kind, err)
+		}
+		if _, err := daruma.Steps("run_refund", "acme", []daruma.Event{e}); daruma.KindOf(err) != daruma.KindConflict {
+			t.Errorf("%s at the beginning: %v", e.Kind, err)
+		}
+	}
+}
+
+// TestForkInput: a fork is asked something else, which may be large; notes of
+// the runtime and answers of the model stay.
+func TestForkInput(t *testing.T) {
+	s := played(t, "start\nreply say done")
+	ref := daruma.DigestOf([]byte("a long text"))
+	events, err := daruma.Fork{ID: "run_forked", At: "last", Nonce: "n", By: "user:ann", Change: daruma.Change{Input: &daruma.Message{Role: daruma.RoleUser, Ref: ref}}}.Events(s.id, "acme", s.events)
+	noError(t, err)
+	r, err := daruma.Fold("run_forked", "acme", events)
+	noError(t, err)
+	if m := r.Messages(); len(m) != 2 || m[1].Ref != ref || r.Started().Input.Ref != ref {
+		t.Errorf("the fork is asked %+v", m)
+	}
+}
