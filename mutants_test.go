@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,8 +30,8 @@ type mutant struct {
 }
 
 // TestMutants checks that every patch still applies; with -mutants it applies
-// each to a copy of the tree, which must build, and whose tests must fail, and
-// runs the same tests on a clean copy, where they must pass.
+// each to a copy of the tree, whose tests must fail, though they build, and
+// runs the same tests on the copy as it is, where they must pass.
 func TestMutants(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("needs git to copy the tree and to apply patches")
@@ -45,47 +49,92 @@ func TestMutants(t *testing.T) {
 	if !*mutants || t.Failed() {
 		return
 	}
-	passed := map[string]bool{}
-	found := 0
-	for _, m := range all {
+	// Few trees, that keep their places: what a patch does not touch is built
+	// once for all.
+	trees := []string{clean}
+	for len(trees) < min(4, runtime.GOMAXPROCS(0)) {
+		trees = append(trees, copyTree(t))
+	}
+	lines := map[string][]string{}
+	for i := range all {
 		if *by != "" {
-			m.find = [][]string{strings.Fields(*by)}
+			all[i].find = [][]string{strings.Fields(*by)}
 		}
-		name := strings.TrimSuffix(filepath.Base(m.path), ".patch")
-		tree := copyTree(t)
-		if out, err := command(t.Context(), tree, "git", "apply", m.path).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %s", name, out)
-		}
-		if out, err := command(t.Context(), tree, "go", "vet", ".", "./sqlite", "./agent", "./darumatest").CombinedOutput(); err != nil {
-			t.Errorf("%s does not build: %s", name, tail(out))
-			continue
-		}
-		survived := false
-		for _, find := range m.find {
-			line := strings.Join(find, " ")
-			if !passed[line] {
-				if out, err := bounded(t, clean, find); err != nil {
-					t.Fatalf("the clean tree fails %s: %v\n%s", line, err, tail(out))
-				}
-				passed[line] = true
-			}
-			out, err := bounded(t, tree, find)
-			if err == nil {
-				survived = true
-				if *by != "" {
-					t.Logf("%s survives", name)
-					continue
-				}
-				t.Errorf("%s survives %s", name, line)
-				continue
-			}
-			t.Logf("%s is found by %s: %s", name, line, firstFailure(out))
-		}
-		if !survived {
-			found++
+		for _, find := range all[i].find {
+			lines[strings.Join(find, " ")] = find
 		}
 	}
-	t.Logf("%d of %d mutants found", found, len(all))
+	inTrees(trees, slices.Sorted(maps.Keys(lines)), func(tree, line string) {
+		if out, err := bounded(t, tree, lines[line]); err != nil {
+			t.Errorf("the clean tree fails %s: %v\n%s", line, err, tail(out))
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	var found atomic.Int64
+	inTrees(trees, all, func(tree string, m mutant) {
+		if m.tryIn(t, tree) {
+			found.Add(1)
+		}
+	})
+	t.Logf("%d of %d mutants found", found.Load(), len(all))
+}
+
+// inTrees does the jobs, one at a time in each tree.
+func inTrees[T any](trees []string, jobs []T, do func(tree string, job T)) {
+	queue := make(chan T, len(jobs))
+	for _, job := range jobs {
+		queue <- job
+	}
+	close(queue)
+	var workers sync.WaitGroup
+	for _, tree := range trees {
+		workers.Go(func() {
+			for job := range queue {
+				do(tree, job)
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// tryIn applies the mutant for a while, and reports whether every command
+// finds it.
+func (m *mutant) tryIn(t *testing.T, tree string) bool {
+	name := strings.TrimSuffix(filepath.Base(m.path), ".patch")
+	apply := func(args ...string) bool {
+		out, err := command(t.Context(), tree, "git", slices.Concat([]string{"apply"}, args, []string{m.path})...).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: git apply %v: %s", name, args, out)
+		}
+		return err == nil
+	}
+	if !apply() {
+		return false
+	}
+	defer apply("-R")
+	found := true
+	for _, find := range m.find {
+		line := strings.Join(find, " ")
+		began := time.Now()
+		out, err := bounded(t, tree, find)
+		took := time.Since(began).Round(time.Second)
+		switch {
+		case err == nil && *by != "":
+			t.Logf("%s survives", name)
+		case err == nil:
+			t.Errorf("%s survives %s", name, line)
+		case bytes.Contains(out, []byte("[build failed]")), bytes.Contains(out, []byte("[setup failed]")):
+			t.Errorf("%s does not build: %s", name, tail(out))
+			return false
+		default:
+			t.Logf("%s is found by %s in %s: %s", name, line, took, firstFailure(out))
+			continue
+		}
+		found = false
+	}
+	return found
 }
 
 // readMutants reads the patches and their "# find:" lines.
