@@ -18,6 +18,10 @@ type JournalOptions struct {
 	// place again, with what it had acknowledged and no node alive. Nil skips
 	// the tests that need it.
 	Reopen func(t *testing.T, j daruma.Journal) daruma.Journal
+
+	// Parallel lets the tests run side by side, for a journal that mostly waits:
+	// Open and Reopen are then called from several goroutines.
+	Parallel bool
 }
 
 // Journal is the suite that every [daruma.Journal] must pass. Each test gets
@@ -42,7 +46,7 @@ func JournalWith(t *testing.T, o JournalOptions) {
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
 			for _, test := range s.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(&journal{T: t, Journal: o.Open(t)}) })
+				t.Run(test.name, func(t *testing.T) { o.run(t, test) })
 			}
 		})
 	}
@@ -51,11 +55,16 @@ func JournalWith(t *testing.T, o JournalOptions) {
 	}
 	t.Run("reopen", func(t *testing.T) {
 		for _, test := range reopenTests {
-			t.Run(test.name, func(t *testing.T) {
-				test.run(&journal{T: t, Journal: o.Open(t), reopen: o.Reopen})
-			})
+			t.Run(test.name, func(t *testing.T) { o.run(t, test) })
 		}
 	})
+}
+
+func (o *JournalOptions) run(t *testing.T, test journalTest) {
+	if o.Parallel {
+		t.Parallel()
+	}
+	test.run(&journal{T: t, Journal: o.Open(t), reopen: o.Reopen})
 }
 
 type journalTest struct {

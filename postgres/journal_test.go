@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -83,10 +84,10 @@ func open(t testing.TB, dsn string, opts *postgres.Options) *postgres.DB {
 }
 
 func TestJournal(t *testing.T) {
-	places := map[daruma.Journal]string{}
+	var places sync.Map // from journals to their strings
 	keep := func(t *testing.T, dsn string) daruma.Journal {
 		db := open(t, dsn, nil)
-		places[db] = dsn
+		places.Store(daruma.Journal(db), dsn)
 		return db
 	}
 	darumatest.JournalWith(t, darumatest.JournalOptions{
@@ -95,7 +96,9 @@ func TestJournal(t *testing.T) {
 			if err := j.(*postgres.DB).Close(); err != nil {
 				t.Fatal(err)
 			}
-			return keep(t, places[j])
+			dsn, _ := places.Load(j)
+			return keep(t, dsn.(string))
 		},
+		Parallel: true,
 	})
 }
