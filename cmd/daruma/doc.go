@@ -41,11 +41,11 @@
 //	    model: claude-haiku-4-5
 //	    key_env: ANTHROPIC_API_KEY
 //	    extra: {thinking: {type: enabled, budget_tokens: 2048}}   # more fields of every request
-//	  backup: {script: backup.txt}   # a fake provider's script instead of a url
+//	  backup: {script: backup.txt, price: {free: true}}   # a fake provider's script instead of a url
 //	tools:
 //	  refund:
 //	    url: http://127.0.0.1:9000/refund
-//	    verify_url: http://127.0.0.1:9000/verify
+//	    verify_url: http://127.0.0.1:9000/calls/{key}
 //	    description: Refund an order
 //	    schema: {type: object, required: [order], properties: {order: {type: string}}}
 //	    effect: payment          # unsafe (default), read, idempotent, keyed, transactional, payment
@@ -60,6 +60,8 @@
 //	    compensate:              # how a call is undone, see cancel --compensate
 //	      tool: charge_again
 //	      args: {order: "${args.order}", refund: "${result.id}"}   # or "${key}"; default: the same arguments
+//	  refund_by_bank: {url: http://127.0.0.1:9000/bank, effect: payment, capability: refunds}
+//	  charge_again: {url: http://127.0.0.1:9000/charge, effect: payment}
 //	  research: {agent: researcher, description: Asks the researcher}   # each call is a sub-run
 //	mcp:
 //	  files:                     # an MCP server: a program, or url: for streamable HTTP
@@ -71,7 +73,7 @@
 //	    log: files.log           # its standard error, at most 2 MiB; default JOURNAL.mcp-files.log
 //	    # of a url: headers: {}, headers_from: {NAME: VARIABLE}, token_env: VARIABLE
 //	    prefix: files_           # in front of the names of its tools; default none
-//	    allow: [read_text_file, write_file]   # default all; deny: leaves some out
+//	    allow: [read_text_file, write_file, edit_file]   # default all; deny: leaves some out
 //	    optional: false          # let agents do without when it does not start
 //	    trust_annotations: false # believe readOnlyHint and idempotentHint
 //	    key_meta: idempotencyKey # field of _meta in which keys travel
@@ -87,7 +89,7 @@
 //	  desk:
 //	    instructions: You handle refunds.
 //	    models: [primary, backup]
-//	    tools: [refund, "files/*"]   # of an MCP server: SERVER/TOOL, or all
+//	    tools: [refund, refund_by_bank, charge_again, "files/*"]   # of an MCP server: SERVER/TOOL, or all
 //	    profile: coding          # 200 steps, 2 hours; or one of profiles
 //	    limits: {steps: 20, time: 5m, tokens: 100000, money: 0.50}   # with all sub-runs; depth: how deep they go
 //	    lessons: 5               # of earlier runs, given to each new one; default none; see daruma lessons
@@ -96,6 +98,7 @@
 //	      tool_failed: [{remedy: retry, max: 2, first: 1s}, {remedy: escalate}]
 //	      policy_denied: [{remedy: abort, compensate: true}]   # undo what was done, then end
 //	    budget: team             # from which its model calls are paid, which all need a price; of a model as well
+//	  researcher: {models: [second]}
 //	budgets:
 //	  team: {amount: 20, per: day, soft: 0.8}   # dollars; per day or month (UTC), or total, which is the default
 //	limits: {}                   # for every agent
@@ -104,7 +107,7 @@
 //
 // # Exit codes
 //
-//	0 done; the run completed
+//	0 done; the run completed (resume of all: each has ended or is parked)
 //	1 the run failed, or something went wrong
 //	2 bad usage or configuration; nothing was started
 //	3 the run is parked: somebody must approve, answer or raise a limit
