@@ -47,8 +47,12 @@ var dawn = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 //     twice at once; the intent of a call with an effect is among them,
 //   - a call keeps its key; no call that is done is made again; an unsafe call
 //     happens once, unless on_doubt says retry or its tool lied,
+//   - a sub-run begins once for each call, within its share, its parent hears once
+//     what came of it and does not end before it, and a cancel reaches it,
+//   - a fork writes nothing that is on its record,
 //   - a write that was done is not done again in a later turn, unless its tool or
-//     a person allows it; what is undone is undone once, the last first
+//     a person allows it; what is undone is undone once, the last first,
+//     one at a time and not before it is done,
 //   - a process whose run kills it is not followed by more than the limit says,
 //     no wait ends before its time, and an answer settles the question it names
 //   - a call that needs a yes has one: in time, for that call and its arguments,

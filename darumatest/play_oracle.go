@@ -313,7 +313,7 @@ func (o *oracle) begins(by *process, k *work) {
 		}
 	}
 	c := k.cmd
-	if most := p.run.Started().Limits.Claims; p.deaths >= most {
+	if most := p.run.Started().Limits.Claims; p.deaths >= most && !(p.ending && c.Op == daruma.OpStartRun) { // one that ends must know its sub-runs
 		o.w.broken("%s begins after %d processes have died with it; the limit is %d", c.ID, p.deaths, most)
 	}
 	spec, known := o.w.plan.spec(c.Tool)
