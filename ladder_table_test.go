@@ -192,6 +192,12 @@ func TestVerifyWaits(t *testing.T) {
 			h.Tried = append(h.Tried, move)
 		}
 	}
+	for _, r := range []daruma.Remedy{daruma.Reflect, daruma.SwitchTool, daruma.Degrade, daruma.Repair, daruma.Compact, daruma.WrapUp} {
+		l := daruma.Ladder{Default: []daruma.Rung{{Remedy: r, First: m, Cap: m}, {Remedy: daruma.Escalate}}}
+		if move := l.Next(daruma.History{Can: all(), Seed: "s"}); move.Remedy != r || move.Wait != 0 {
+			t.Errorf("%s waits %s", move.Remedy, move.Wait)
+		}
+	}
 	far := daruma.Ladder{Default: []daruma.Rung{{Remedy: daruma.Verify, First: math.MaxInt64 - 1<<40, Cap: math.MaxInt64}, {Remedy: daruma.Abort}}}
 	if wait := far.Next(daruma.History{Can: all(), Seed: "s"}).Wait; wait < math.MaxInt64/2 {
 		t.Errorf("the longest wait overflows to %s", wait)
