@@ -106,7 +106,7 @@ func (t *teller) born(ctx context.Context, j daruma.Reader, w work) error {
 }
 
 // planner lets a shell plan on a journal that is only read.
-type planner struct{ daruma.Reader }
+type planner struct{ reader }
 
 func (planner) Commit(_ context.Context, txs []daruma.Tx) []error {
 	errs := make([]error, len(txs))

@@ -105,8 +105,13 @@ func (cmd *statsCommand) Run(ctx context.Context, p *program) error {
 	}
 	infos = slices.DeleteFunc(infos, func(r daruma.RunInfo) bool { return r.State == daruma.Quarantined })
 	var tally daruma.Tally
+	unread := 0
 	for _, r := range infos {
 		run, err := agent.Read(ctx, j, r.ID)
+		if kind := daruma.KindOf(err); kind == daruma.KindCorrupt || kind == daruma.KindConflict { // damaged, or not to be folded; the others are whole
+			unread++
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -125,9 +130,13 @@ func (cmd *statsCommand) Run(ctx context.Context, p *program) error {
 		all = append(all, s)
 	}
 	if p.Output == "json" {
-		return p.writeJSON(map[string]any{"runs": tally.Runs, "signals": all})
+		return p.writeJSON(map[string]any{"runs": tally.Runs, "damaged": unread, "signals": all})
 	}
-	fmt.Fprintf(p.out, "%s\n", plural(tally.Runs, "run"))
+	fmt.Fprint(p.out, plural(tally.Runs, "run"))
+	if unread > 0 {
+		fmt.Fprintf(p.out, ", and %s that cannot be read: daruma show tells why", plural(unread, "damaged run"))
+	}
+	fmt.Fprintln(p.out)
 	if len(all) == 0 {
 		fmt.Fprintln(p.out, "nothing fell")
 		return nil
