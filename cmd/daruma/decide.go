@@ -47,7 +47,7 @@ func (p *program) decide(ctx context.Context, done, approval string, approve boo
 
 type answerCommand struct {
 	ID     string `arg:"" name:"run" help:"The parked run."`
-	Choice string `arg:"" optional:"" help:"retry, happened, absent, skip, say or abort; daruma show RUN tells which are accepted."`
+	Choice string `arg:"" optional:"" help:"retry: do it again; happened: it was done; absent: it was not, do it; skip: go on without; say: tell the model; abort. daruma show RUN tells which are accepted."`
 	Text   string `arg:"" optional:"" help:"What to tell the model (say), the result (happened), or why."`
 
 	Call    string  `placeholder:"STEP|KEY" help:"Instead of a choice: the call in doubt of which this is the late result, by its step or its idempotency key."`

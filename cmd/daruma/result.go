@@ -107,7 +107,7 @@ func nextSteps(r agent.Result) []string {
 		lines = append(lines, fmt.Sprintf("daruma resume %s --tokens N", r.Run))
 	}
 	if len(r.Parked.Options) > 0 {
-		lines = append(lines, fmt.Sprintf("daruma answer %s %s --question %s", r.Run, strings.Join(r.Parked.Options, "|"), r.Parked.ID))
+		lines = append(lines, fmt.Sprintf("daruma answer %s CHOICE --question %s   CHOICE: %s", r.Run, r.Parked.ID, strings.Join(r.Parked.Options, ", ")))
 	}
 	return lines
 }
