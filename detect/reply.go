@@ -141,7 +141,8 @@ func (in ReplyInput) arguments() (found []daruma.Signal) {
 		var texts []string
 		for _, p := range problems {
 			if p.Path == "" {
-				p.Path = "the whole"
+				texts = append(texts, strings.TrimPrefix(p.Text, "is "))
+				continue
 			}
 			texts = append(texts, p.Path+" "+p.Text)
 		}

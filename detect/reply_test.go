@@ -38,12 +38,12 @@ func TestReply(t *testing.T) {
 		{"empty and cut", daruma.Message{}, daruma.FinishLength, []string{"output_truncated reply truncated/1 the answer ran into its length limit"}},
 		{"cut call", calls("bad", `{}`, "serch", `{"a`), daruma.FinishLength, []string{
 			"output_truncated reply truncated/1 the answer ran into its length limit",
-			"arguments_invalid call:0 arguments/1 Arguments of bad: /x is missing; the whole is odd",
+			"arguments_invalid call:0 arguments/1 Arguments of bad: /x is missing; odd",
 		}},
 		{"several", calls("serch", `{}`, "search", `{}`, "bad", `{}`, "zzz", ``), daruma.FinishTools, []string{
 			`tool_unknown call:0 unknown_tool/1 There is no tool "serch". Did you mean "search"? Tools: search, bad.`,
 			`tool_unknown call:3 unknown_tool/1 There is no tool "zzz". Tools: search, bad.`,
-			"arguments_invalid call:2 arguments/1 Arguments of bad: /x is missing; the whole is odd",
+			"arguments_invalid call:2 arguments/1 Arguments of bad: /x is missing; odd",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

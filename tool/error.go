@@ -28,7 +28,7 @@ func (e *ArgumentsError) Error() string {
 		}
 		text := p.String()
 		if p.Path == "" {
-			text = "the whole " + p.Text
+			text = strings.TrimPrefix(p.Text, "is ")
 		}
 		texts = append(texts, text)
 	}
