@@ -42,13 +42,13 @@ func dsn(path string, m mode) string {
 		v.Set("_journal_mode", "WAL")
 		v.Set("_synchronous", "FULL")
 		// The writer checkpoints itself, between commits.
-		v["_pragma"] = []string{"wal_autocheckpoint(0)", "cache_size(-1024)"}
+		v["_pragma"] = []string{"wal_autocheckpoint(0)", "cache_size(-512)"}
 	} else {
 		v.Set("mode", "ro")
 		v.Set("_query_only", "1")
 		// The system caches the file; a cache in each connection would hold it
 		// again, for as long as the process lives.
-		v.Set("_pragma", "cache_size(-256)")
+		v.Set("_pragma", "cache_size(-128)")
 	}
 	if m == still {
 		v.Set("immutable", "1")

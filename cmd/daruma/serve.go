@@ -54,6 +54,7 @@ func (p *program) serve(ctx context.Context, c *config, path string, opened func
 	if p.Output != "json" {
 		fmt.Fprintf(p.out, "daruma owns %s (pid %d); daruma run, show, approve … work from other terminals; interrupt to stop\n", shown(c.Journal), os.Getpid())
 	}
+	defer giveBack()()
 	err = shell.Run(ctx)
 	if ctx.Err() != nil {
 		p.stop()
