@@ -30,6 +30,8 @@ import (
 const policy = `
 root:
 detect: root
+detect/trace: root detect
+detect/cause: root detect
 check: root | github.com/santhosh-tekuri/jsonschema/v6 github.com/google/jsonschema-go
 internal/guard: | github.com/failsafe-go/failsafe-go
 model: root | github.com/tidwall/gjson

@@ -37,27 +37,28 @@ type flags struct {
 type grammar struct {
 	flags
 
-	Run     runCommand     `cmd:"" group:"Run" help:"Start a run and work on it until it ends or waits for somebody."`
-	Resume  resumeCommand  `cmd:"" group:"Run" help:"Go on with runs that were left, or with one after raising its limits."`
-	Serve   serveCommand   `cmd:"" group:"Run" help:"Own the journal and perform every run, until interrupted."`
-	Runs    runsCommand    `cmd:"" group:"Look" help:"List runs, newest first."`
-	Show    showCommand    `cmd:"" group:"Look" help:"Tell what a run did, step by step."`
-	Explain explainCommand `cmd:"" group:"Look" help:"Say in ten lines why a run fell, how it was caught and what to do."`
-	Budgets budgetsCommand `cmd:"" group:"Look" help:"Show what is left of budgets, or raise one."`
-	Lessons lessonsCommand `cmd:"" group:"Look" help:"List what the runs of an agent have learned, or forget some of it."`
-	Stats   statsCommand   `cmd:"" group:"Look" help:"Count falls by signal, and how often a reflection caught them."`
-	Conf    configCommand  `cmd:"" group:"Look" name:"config" help:"Look at the configuration."`
-	Approve approveCommand `cmd:"" group:"Decide" help:"Say yes to an open approval."`
-	Reject  rejectCommand  `cmd:"" group:"Decide" help:"Say no to an open approval."`
-	Answer  answerCommand  `cmd:"" group:"Decide" help:"Answer the question a run is parked with."`
-	Cancel  cancelCommand  `cmd:"" group:"Decide" help:"Stop a run: what is in flight ends first."`
-	Fork    forkCommand    `cmd:"" group:"Go back and keep" help:"Go on from an earlier step of a run with something changed; nothing it wrote is written again."`
-	Export  exportCommand  `cmd:"" group:"Go back and keep" help:"Write a run as JSON lines, or as a Go test that replays it."`
-	Verify  verifyCommand  `cmd:"" group:"Go back and keep" help:"Check exported runs: unchanged, and decided the same by this version."`
-	Demo    demoCommand    `cmd:"" group:"Try" help:"Watch an agent fall five times and get up, killed in the middle. No keys, no network."`
-	Fake    fakeCommand    `cmd:"" group:"Try" help:"Serve a scripted model provider that fails on purpose."`
-	Bench   benchCommand   `cmd:"" group:"Try" help:"Measure."`
-	Version versionCommand `cmd:"" group:"Try" help:"Print the version."`
+	Run      runCommand      `cmd:"" group:"Run" help:"Start a run and work on it until it ends or waits for somebody."`
+	Resume   resumeCommand   `cmd:"" group:"Run" help:"Go on with runs that were left, or with one after raising its limits."`
+	Serve    serveCommand    `cmd:"" group:"Run" help:"Own the journal and perform every run, until interrupted."`
+	Runs     runsCommand     `cmd:"" group:"Look" help:"List runs, newest first."`
+	Show     showCommand     `cmd:"" group:"Look" help:"Tell what a run did, step by step."`
+	Explain  explainCommand  `cmd:"" group:"Look" help:"Say in ten lines why a run fell, how it was caught and what to do."`
+	Budgets  budgetsCommand  `cmd:"" group:"Look" help:"Show what is left of budgets, or raise one."`
+	Lessons  lessonsCommand  `cmd:"" group:"Look" help:"List what the runs of an agent have learned, or forget some of it."`
+	Diagnose diagnoseCommand `cmd:"" group:"Look" help:"Say what went wrong first in a recorded run of any agent."`
+	Stats    statsCommand    `cmd:"" group:"Look" help:"Count falls by signal, and how often a reflection caught them."`
+	Conf     configCommand   `cmd:"" group:"Look" name:"config" help:"Look at the configuration."`
+	Approve  approveCommand  `cmd:"" group:"Decide" help:"Say yes to an open approval."`
+	Reject   rejectCommand   `cmd:"" group:"Decide" help:"Say no to an open approval."`
+	Answer   answerCommand   `cmd:"" group:"Decide" help:"Answer the question a run is parked with."`
+	Cancel   cancelCommand   `cmd:"" group:"Decide" help:"Stop a run: what is in flight ends first."`
+	Fork     forkCommand     `cmd:"" group:"Go back and keep" help:"Go on from an earlier step of a run with something changed; nothing it wrote is written again."`
+	Export   exportCommand   `cmd:"" group:"Go back and keep" help:"Write a run as JSON lines, or as a Go test that replays it."`
+	Verify   verifyCommand   `cmd:"" group:"Go back and keep" help:"Check exported runs: unchanged, and decided the same by this version."`
+	Demo     demoCommand     `cmd:"" group:"Try" help:"Watch an agent fall five times and get up, killed in the middle. No keys, no network."`
+	Fake     fakeCommand     `cmd:"" group:"Try" help:"Serve a scripted model provider that fails on purpose."`
+	Bench    benchCommand    `cmd:"" group:"Try" help:"Measure."`
+	Version  versionCommand  `cmd:"" group:"Try" help:"Print the version."`
 }
 
 // runExport reads run export RUN as export RUN; with an input it starts an
