@@ -45,6 +45,7 @@ agent (door): root detect check model model/route tool
 sqlite (store): root | modernc.org/sqlite github.com/pressly/goose/v3
 postgres (store): root | github.com/jackc/pgx/v5 github.com/pressly/goose/v3
 darumatest (tests): root detect check model model/fake model/route tool agent
+cmd/daruma/labelled (roof): root detect detect/trace detect/cause check
 cmd/daruma/falls (roof): root agent model model/anthropic model/fake model/openai model/route sqlite tool
 examples/weather (roof): root agent model model/fake model/openai model/route sqlite tool
 cmd/daruma (roof): * | github.com/alecthomas/kong github.com/goccy/go-yaml golang.org/x/sync

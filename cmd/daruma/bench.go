@@ -11,8 +11,9 @@ import (
 )
 
 type benchCommand struct {
-	Recover recoverCommand `cmd:"" help:"Scripted falls: how many end well under Daruma, beside a bare loop and recorded peers."`
-	Judge   judgeCommand   `cmd:"" help:"Judge what peers recorded of the scripted falls: the file of bench/peers on standard input."`
+	Recover recoverCommand     `cmd:"" help:"Scripted falls: how many end well under Daruma, beside a bare loop and recorded peers."`
+	Detect  detectBenchCommand `cmd:"" help:"The detectors on labelled runs and injected loops, beside the published rules of others."`
+	Judge   judgeCommand       `cmd:"" help:"Judge what peers recorded of the scripted falls: the file of bench/peers on standard input."`
 }
 
 type recoverCommand struct {
