@@ -78,6 +78,10 @@ func (r *Run) wrote(i int) {
 	if slices.ContainsFunc(s.Written, func(o written) bool { return o.Action == w.Action }) {
 		s.Written = slices.DeleteFunc(slices.Clone(s.Written), func(o written) bool { return o.Action == w.Action })
 	}
+	if c.Phase == callProposed { // no intent: answered from the record of the origin, it was written before this run
+		s.Written = slices.Insert(slices.Clone(s.Written), 0, w)
+		return
+	}
 	s.Written = append(s.Written[:len(s.Written):len(s.Written)], w)
 }
 

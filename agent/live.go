@@ -88,7 +88,7 @@ func (m *machine) advance(r *live) {
 	// A run that is over takes no further Tx: it is given up at once, and calls
 	// not wanted any more end as ghosts.
 	release := r.run.State().Finished() ||
-		len(r.tasks) == 0 && len(r.results) == 0 && (m.draining || len(r.posts) == 0 && m.restful(r))
+		len(r.tasks) == 0 && len(r.results) == 0 && (m.draining && !m.awaits(r) || !m.draining && len(r.posts) == 0 && m.restful(r))
 	if len(d.events) == 0 && !release {
 		m.launch(r)
 		return
@@ -304,6 +304,12 @@ func (r *live) intent(c *daruma.Command) bool {
 	return !slices.ContainsFunc(r.run.Started().Tools, func(s daruma.ToolSpec) bool {
 		return s.Name == c.Tool && s.Effect == daruma.Read
 	})
+}
+
+// awaits reports whether a call whose intent is on disk will be made as soon as
+// an earlier one is over.
+func (m *machine) awaits(r *live) bool {
+	return slices.ContainsFunc(r.want, func(c daruma.Command) bool { return r.intent(&c) && m.haunted(r, &c) })
 }
 
 // haunted reports whether a call that was begun for this run before it was

@@ -116,3 +116,9 @@ func (o *oracle) record(p *past) {
 		}
 	}
 }
+
+// former reports whether the process has lost the run, and may not know it.
+func (o *oracle) former(by *process, k *work) bool {
+	info, err := o.w.memory.Run(ctx, k.task.Run())
+	return err != nil || info.Epoch != k.task.Epoch() || info.Node != by.node
+}

@@ -313,7 +313,8 @@ func (o *oracle) begins(by *process, k *work) {
 		}
 	}
 	c := k.cmd
-	if most := p.run.Started().Limits.Claims; p.deaths >= most && !(p.ending && c.Op == daruma.OpStartRun) { // one that ends must know its sub-runs
+	former := o.former(by, k)
+	if most := p.run.Started().Limits.Claims; p.deaths >= most && !former && !(p.ending && c.Op == daruma.OpStartRun) { // one that ends must know its sub-runs
 		o.w.broken("%s begins after %d processes have died with it; the limit is %d", c.ID, p.deaths, most)
 	}
 	spec, known := o.w.plan.spec(c.Tool)
@@ -327,7 +328,7 @@ func (o *oracle) begins(by *process, k *work) {
 			o.w.broken("%s begins without a yes: %s", c.ID, call)
 		}
 	}
-	if info, err := o.w.memory.Run(ctx, id); err != nil || info.Epoch != k.task.Epoch() || info.Node != by.node || p.unsure[by] {
+	if former || p.unsure[by] {
 		o.w.hit("begun by a former owner")
 		return
 	}
