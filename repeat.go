@@ -135,16 +135,27 @@ func (w written) known(r *Run) written {
 }
 
 // held reports whether a proposed call waits for an equal one of the same
-// turn, which may make it a repetition.
+// turn, which may make it a repetition: one before it, or a later one that was
+// begun while this one was still another tool's.
 func (r *Run) held(i int) bool {
 	c := &r.s.Calls[i]
 	spec, known := r.spec(c.Tool)
 	if !known || spec.Repeats() == RepeatAllow || c.Attempt > 1 || c.Approved {
 		return false
 	}
-	return slices.ContainsFunc(r.s.Calls[:i], func(o callStep) bool {
-		return o.Phase != callDone && o.Tool == c.Tool && o.canonical() == c.canonical()
-	})
+	for j := range r.s.Calls {
+		o := &r.s.Calls[j]
+		if j != i && o.Phase != callDone && o.Tool == c.Tool && o.canonical() == c.canonical() && (j < i || r.possible(j)) {
+			return true
+		}
+	}
+	return false
+}
+
+// possible reports whether a call may have been made, as far as is known.
+func (r *Run) possible(i int) bool {
+	e := r.effectKeyed(r.key(i))
+	return e >= 0 && r.s.Effects[e].State != EffectFailed
 }
 
 // fromRecord answers a call with the result of an equal one.

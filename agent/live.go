@@ -93,6 +93,7 @@ func (m *machine) advance(r *live) {
 		m.launch(r)
 		return
 	}
+	r.withdraw()
 	m.send(r, r.flightOf(&d, release))
 }
 
@@ -272,20 +273,28 @@ func (m *machine) send(r *live, f *flight) {
 	m.out.commit = append(m.out.commit, f)
 }
 
+// withdraw takes back the commands that the run does not want any more and that
+// nobody has begun. It does so before what ends the wish is on disk, so that
+// none begins meanwhile; should that be lost, the run is folded anew.
+func (r *live) withdraw() {
+	for _, t := range r.tasks {
+		t.cancelled = t.cancelled || !t.started && !r.wants(t)
+	}
+	r.tasks = slices.DeleteFunc(r.tasks, func(t *task) bool { return t.cancelled && !t.started })
+}
+
+func (r *live) wants(t *task) bool {
+	return slices.ContainsFunc(r.want, func(c daruma.Command) bool { return c.ID == t.cmd.ID })
+}
+
 // launch hands out the commands the run wants and has not been given, and
 // takes back those it does not want any more.
 func (m *machine) launch(r *live) {
-	for i := 0; i < len(r.tasks); i++ {
-		t := r.tasks[i]
-		if t.cancelled || slices.ContainsFunc(r.want, func(c daruma.Command) bool { return c.ID == t.cmd.ID }) {
-			continue
-		}
-		t.cancelled = true
-		if t.started {
+	r.withdraw()
+	for _, t := range r.tasks {
+		if !t.cancelled && !r.wants(t) {
+			t.cancelled = true
 			m.out.cancel = append(m.out.cancel, t)
-		} else {
-			r.tasks = slices.Delete(r.tasks, i, i+1)
-			i--
 		}
 	}
 	for i := range r.want {

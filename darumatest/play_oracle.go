@@ -43,6 +43,7 @@ type past struct {
 	children  map[string]*child // by the key of the call
 	loose     bool              // somebody has raised limits of it, or of a run below it
 	ending    bool              // it was told to stop
+	aborting  bool              // it has given up
 	fork      *daruma.Forked    // what it was forked from
 }
 
@@ -166,7 +167,9 @@ func (o *oracle) fold(p *past, e daruma.Event) {
 	case daruma.KindUndo:
 		o.w.hit("undo of a run that is " + read[daruma.Undo](o, e).End.State.String())
 	case daruma.KindMove:
-		o.w.hit(read[daruma.Move](o, e).Remedy.String())
+		remedy := read[daruma.Move](o, e).Remedy
+		p.aborting = p.aborting || remedy == daruma.Abort
+		o.w.hit(remedy.String())
 	case daruma.KindSignal:
 		o.w.hit(read[daruma.Signal](o, e).Type.String())
 	case daruma.KindReceived:
@@ -314,7 +317,7 @@ func (o *oracle) begins(by *process, k *work) {
 	}
 	c := k.cmd
 	former := o.former(by, k)
-	if most := p.run.Started().Limits.Claims; p.deaths >= most && !former && !(p.ending && c.Op == daruma.OpStartRun) { // one that ends must know its sub-runs
+	if most := p.run.Started().Limits.Claims; p.deaths >= most && !former && !((p.ending || p.aborting) && c.Op == daruma.OpStartRun) { // one that ends must know its sub-runs
 		o.w.broken("%s begins after %d processes have died with it; the limit is %d", c.ID, p.deaths, most)
 	}
 	spec, known := o.w.plan.spec(c.Tool)

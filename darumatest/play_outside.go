@@ -75,7 +75,7 @@ func (o *outside) keyed(key string) *effect {
 // an effect.
 func (o *outside) more(e *effect) bool {
 	for _, c := range o.w.oracle.past(e.run).intents { // one that never left its process may have happened, for all the run knows
-		if spec, _ := o.w.plan.spec(c.Tool); c.Tool != e.spec.Name && spec.Effect != daruma.Read {
+		if spec, _ := o.w.plan.spec(c.Tool); spec.Effect != daruma.Read && (c.Tool != e.spec.Name || o.keyed(c.Key) == nil) {
 			return true
 		}
 	}
